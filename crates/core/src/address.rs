@@ -1,0 +1,151 @@
+//! Where something happens in a run: the way through the frames to a step.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// What kind of frame a step opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// An item of a map, counted from 0.
+    Item(u64),
+    /// A trial of a retry, counted from 1.
+    Trial(u32),
+    /// A flow that is run by name.
+    Flow(Arc<str>),
+}
+
+/// The address of a step, or of a frame that a step opened. Cheap to clone and to extend.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Address(Option<Arc<Part>>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Part {
+    above: Address,
+    step: Arc<str>,
+    visit: u32,
+    frame: Option<FrameKind>,
+}
+
+impl Address {
+    /// The address of the run itself.
+    pub fn root() -> Self {
+        Self(None)
+    }
+
+    /// A step below this frame, on its `visit`-th visit.
+    #[must_use]
+    pub fn step(&self, step: &Arc<str>, visit: u32) -> Self {
+        Self(Some(Arc::new(Part {
+            above: self.clone(),
+            step: Arc::clone(step),
+            visit,
+            frame: None,
+        })))
+    }
+
+    /// A frame that the step at this address opens.
+    #[must_use]
+    pub fn frame(&self, kind: FrameKind) -> Self {
+        match &self.0 {
+            Some(part) => Self(Some(Arc::new(Part {
+                above: part.above.clone(),
+                step: Arc::clone(&part.step),
+                visit: part.visit,
+                frame: Some(kind),
+            }))),
+            None => Self(None),
+        }
+    }
+
+    /// The name of the innermost step.
+    pub fn step_name(&self) -> Option<&Arc<str>> {
+        self.0.as_ref().map(|part| &part.step)
+    }
+
+    /// How many frames lie above the step: 0 for a step of the top flow.
+    pub fn depth(&self) -> usize {
+        self.parts().len().saturating_sub(1)
+    }
+
+    /// The item of the nearest enclosing map.
+    pub fn item(&self) -> Option<u64> {
+        self.parts()
+            .into_iter()
+            .rev()
+            .find_map(|part| match part.frame {
+                Some(FrameKind::Item(n)) => Some(n),
+                _ => None,
+            })
+    }
+
+    /// The exact form that keys and identities are made of: `justify#1[17]/attempt#1.2/write#1`.
+    pub fn key(&self) -> String {
+        use fmt::Write;
+        let mut text = String::new();
+        for part in self.parts() {
+            let separator = if text.is_empty() { "" } else { "/" };
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{separator}{}#{}", part.step, part.visit);
+            let _ = match &part.frame {
+                Some(FrameKind::Item(n)) => write!(text, "[{n}]"),
+                Some(FrameKind::Trial(n)) => write!(text, ".{n}"),
+                Some(FrameKind::Flow(name)) => write!(text, ":{name}"),
+                None => Ok(()),
+            };
+        }
+        text
+    }
+
+    fn parts(&self) -> Vec<&Part> {
+        let mut parts = Vec::new();
+        let mut here = self;
+        while let Some(part) = &here.0 {
+            parts.push(&**part);
+            here = &part.above;
+        }
+        parts.reverse();
+        parts
+    }
+}
+
+/// For a person: `justify[17] › attempt (trial 2) › write`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, part) in self.parts().into_iter().enumerate() {
+            if n > 0 {
+                f.write_str(" › ")?;
+            }
+            f.write_str(&part.step)?;
+            match &part.frame {
+                Some(FrameKind::Item(n)) => write!(f, "[{n}]")?,
+                Some(FrameKind::Trial(n)) if *n > 1 => write!(f, " (trial {n})")?,
+                _ => {}
+            }
+            if part.visit > 1 {
+                write!(f, " (visit {})", part.visit)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_an_exact_and_a_readable_form() {
+        let address = Address::root()
+            .step(&"justify".into(), 1)
+            .frame(FrameKind::Item(17))
+            .step(&"attempt".into(), 1)
+            .frame(FrameKind::Trial(2))
+            .step(&"write".into(), 3);
+        assert_eq!(address.key(), "justify#1[17]/attempt#1.2/write#3");
+        assert_eq!(
+            address.to_string(),
+            "justify[17] › attempt (trial 2) › write (visit 3)"
+        );
+        assert_eq!((address.depth(), address.item()), (2, Some(17)));
+    }
+}

@@ -1,0 +1,283 @@
+//! Where branches lead, and the checks of the control graph.
+
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::Dfs;
+
+use super::{Decoded, codes, listed, place};
+use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
+use crate::flow::{Bound, Edge};
+use crate::spec::{Count, FlowSpec, Next, StepSpec, Target};
+
+/// The control graph of a flow.
+pub(super) struct Graph {
+    /// For each step the edges of its branches, in the signature's order.
+    pub(super) edges: Vec<Vec<Edge>>,
+    /// For each step those from which it can be entered.
+    pub(super) before: Vec<Vec<usize>>,
+    /// For each step whether a branch of it ends the flow without a name.
+    pub(super) ends_here: Vec<bool>,
+    pub(super) unnamed_end: bool,
+}
+
+/// Resolves all edges; `None` where one is wrong.
+pub(super) fn build(
+    spec: &FlowSpec,
+    names: &[&str],
+    steps: &[Option<Decoded<'_>>],
+    found: &mut Diagnostics,
+) -> Option<Graph> {
+    let before = found.iter().count();
+    let mut edges = Vec::with_capacity(steps.len());
+    for (n, (written, decoded)) in spec.steps.iter().zip(steps).enumerate() {
+        // A step with errors has unknown branches: only its targets are checked.
+        let branches: Option<&[String]> = decoded.as_ref().map(|d| d.signature.branches.as_slice());
+        edges.push(step_edges(n, written, branches, names, found));
+    }
+    if steps.iter().any(Option::is_none) || found.iter().count() > before {
+        return None;
+    }
+    let graph = graph_of(edges);
+    check_reachable(spec, &graph, found);
+    check_loops(spec, &graph, found);
+    Some(graph)
+}
+
+fn step_edges(
+    n: usize,
+    step: &StepSpec,
+    branches: Option<&[String]>,
+    names: &[&str],
+    found: &mut Diagnostics,
+) -> Vec<Edge> {
+    let following = if n + 1 < names.len() {
+        Edge::Step(n + 1)
+    } else {
+        Edge::End
+    };
+    let branches = branches.unwrap_or_default();
+    let mut resolve = |target: &Target| resolve(target, names, found);
+    match &step.next {
+        Next::To(target) => {
+            let edge = resolve(target);
+            if branches.is_empty() {
+                end_with_next(step, found);
+            }
+            branches
+                .iter()
+                .map(|_| edge.clone().unwrap_or(Edge::End))
+                .collect()
+        }
+        Next::ByBranch(mapping) => {
+            let targets: Vec<_> = mapping
+                .iter()
+                .map(|(branch, target)| (branch, resolve(target)))
+                .collect();
+            for (branch, _) in targets
+                .iter()
+                .filter(|(b, _)| !branches.is_empty() && !branches.contains(&b.value))
+            {
+                let message = format!("`{}` has no branch `{}`", step.name.value, branch.value);
+                let wrong = Diagnostic::error(codes::UNKNOWN_BRANCH, message, &branch.span);
+                found.push(wrong.suggest(&branch.value, branches.iter().map(String::as_str)));
+            }
+            let open = |branch: &String| {
+                branch != "next" && !targets.iter().any(|(b, _)| b.value == *branch)
+            };
+            report_open(step, branches.iter().filter(|b| open(b)), found);
+            let edge = |branch: &String| {
+                targets
+                    .iter()
+                    .find(|(b, _)| b.value == *branch)
+                    .and_then(|(_, edge)| edge.clone())
+            };
+            branches
+                .iter()
+                .map(|b| edge(b).unwrap_or_else(|| following.clone()))
+                .collect()
+        }
+        Next::Following => {
+            report_open(step, branches.iter().filter(|b| *b != "next"), found);
+            branches.iter().map(|_| following.clone()).collect()
+        }
+    }
+}
+
+fn end_with_next(step: &StepSpec, found: &mut Diagnostics) {
+    let message = format!("`{}` ends the flow, so it has no `next`", step.name.value);
+    found.push(Diagnostic::error(
+        codes::UNKNOWN_BRANCH,
+        message,
+        place(&step.name.span, &step.span),
+    ));
+}
+
+fn report_open<'b>(
+    step: &StepSpec,
+    open: impl Iterator<Item = &'b String>,
+    found: &mut Diagnostics,
+) {
+    let open: Vec<String> = open.cloned().collect();
+    if open.is_empty() {
+        return;
+    }
+    let message = format!(
+        "`{}` can end in {}, and `next` does not say where that leads",
+        step.name.value,
+        listed(&open)
+    );
+    let example: Vec<_> = open.iter().map(|b| format!("{b}: STEP")).collect();
+    let wrong = Diagnostic::error(
+        codes::OPEN_BRANCH,
+        message,
+        place(&step.name.span, &step.span),
+    );
+    found.push(wrong.help(format!(
+        "write `next: {{ {} }}`; `end` ends the flow",
+        example.join(", ")
+    )));
+}
+
+fn resolve(target: &Target, names: &[&str], found: &mut Diagnostics) -> Option<Edge> {
+    match target {
+        Target::Step(name) if name.value == "end" => Some(Edge::End),
+        Target::Step(name) => find(name, names, found).map(Edge::Step),
+        Target::Retry {
+            step,
+            max_trials,
+            otherwise,
+            span,
+        } => {
+            let place = find(step, names, found);
+            let otherwise = resolve(otherwise, names, found);
+            if max_trials.value == Count::Now(0) {
+                let message = "`max_trials` must be at least 1";
+                found.push(Diagnostic::error(
+                    codes::BAD_RETRY,
+                    message,
+                    super::place(&max_trials.span, span),
+                ));
+                return None;
+            }
+            let max_trials = match &max_trials.value {
+                Count::Now(n) => Bound::Now(*n),
+                Count::From(reference) => Bound::Late(reference.to_string()),
+            };
+            Some(Edge::Retry {
+                step: place?,
+                max_trials,
+                otherwise: Box::new(otherwise?),
+            })
+        }
+    }
+}
+
+fn find(name: &Spanned<String>, names: &[&str], found: &mut Diagnostics) -> Option<usize> {
+    let place = names.iter().position(|n| *n == name.value);
+    if place.is_none() {
+        let message = format!("there is no step `{}`", name.value);
+        let known = names.iter().copied().chain(["end"]);
+        found.push(
+            Diagnostic::error(codes::UNKNOWN_TARGET, message, &name.span)
+                .suggest(&name.value, known),
+        );
+    }
+    place
+}
+
+/// The steps to which an edge can lead, and whether it can end the flow.
+fn targets(edge: &Edge, bounded: bool, to: &mut Vec<usize>) -> bool {
+    match edge {
+        Edge::Step(step) => {
+            to.push(*step);
+            false
+        }
+        Edge::End => true,
+        Edge::Retry {
+            step, otherwise, ..
+        } => {
+            if bounded {
+                to.push(*step);
+            }
+            targets(otherwise, bounded, to)
+        }
+    }
+}
+
+fn graph_of(edges: Vec<Vec<Edge>>) -> Graph {
+    let mut before = vec![Vec::new(); edges.len()];
+    let mut ends_here = vec![false; edges.len()];
+    for (from, branches) in edges.iter().enumerate() {
+        for edge in branches {
+            let mut to = Vec::new();
+            ends_here[from] |= targets(edge, true, &mut to);
+            for step in to {
+                if !before[step].contains(&from) {
+                    before[step].push(from);
+                }
+            }
+        }
+    }
+    Graph {
+        unnamed_end: ends_here.contains(&true),
+        edges,
+        before,
+        ends_here,
+    }
+}
+
+fn check_reachable(spec: &FlowSpec, graph: &Graph, found: &mut Diagnostics) {
+    let drawn = draw(graph, true);
+    let mut walk = Dfs::new(&drawn, NodeIndex::new(0));
+    while walk.next(&drawn).is_some() {}
+    for (n, step) in spec.steps.iter().enumerate() {
+        if !walk.discovered.contains(n) {
+            let message = format!("nothing leads to `{}`", step.name.value);
+            let wrong = Diagnostic::error(
+                codes::UNREACHABLE,
+                message,
+                place(&step.name.span, &step.span),
+            );
+            found.push(wrong.help("remove the step, or name it in a `next`"));
+        }
+    }
+}
+
+fn check_loops(spec: &FlowSpec, graph: &Graph, found: &mut Diagnostics) {
+    let drawn = draw(graph, false);
+    for mut circle in tarjan_scc(&drawn) {
+        let alone = circle.len() == 1 && !drawn.contains_edge(circle[0], circle[0]);
+        if alone {
+            continue;
+        }
+        circle.sort_unstable();
+        let names: Vec<String> = circle
+            .iter()
+            .map(|n| spec.steps[n.index()].name.value.clone())
+            .collect();
+        let first = &spec.steps[circle[0].index()];
+        let span: &Span = place(&first.name.span, &first.span);
+        let verb = if names.len() == 1 { "runs" } else { "run" };
+        let message = format!("{} {verb} in a circle without a bound", listed(&names));
+        let warning = Diagnostic::warning(codes::UNBOUNDED, message, span);
+        found.push(
+            warning
+                .help("bound it: `next: { BRANCH: { retry: STEP, max_trials: N, else: STEP } }`"),
+        );
+    }
+}
+
+fn draw(graph: &Graph, bounded: bool) -> DiGraph<(), ()> {
+    let mut drawn = DiGraph::with_capacity(graph.edges.len(), graph.edges.len());
+    let nodes: Vec<_> = graph.edges.iter().map(|_| drawn.add_node(())).collect();
+    for (from, branches) in graph.edges.iter().enumerate() {
+        let mut to = Vec::new();
+        for edge in branches {
+            targets(edge, bounded, &mut to);
+        }
+        for step in to {
+            drawn.update_edge(nodes[from], nodes[step], ());
+        }
+    }
+    drawn
+}

@@ -1,0 +1,405 @@
+//! From a document to a checked graph: steps decoded, names resolved to indices, wires and types checked. All problems
+//! are found in one go.
+
+pub mod codes;
+mod control;
+mod models;
+mod rows;
+mod scope;
+mod wiring;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
+use crate::flow::{Compiled, Flow, FlowStep, From};
+use crate::late::MARK;
+use crate::registry::{Registry, StepType};
+use crate::schema;
+use crate::signature::Signature;
+use crate::spec::{FlowSpec, StepSpec};
+use crate::step::AnyStep;
+
+pub use scope::{FlowPorts, Scope};
+
+/// Steps that one visit of a flow may take, where the flow does not say.
+pub const DEFAULT_MAX_STEPS: u64 = 10_000;
+
+/// Flows inside flows inside flows, at most.
+const DEEPEST: usize = 64;
+
+/// Compiles a document.
+///
+/// # Errors
+/// All errors of the document at once, with the warnings among them.
+pub fn compile(spec: &FlowSpec, registry: &Registry) -> Result<Compiled, Diagnostics> {
+    let compiler = Compiler {
+        registry,
+        found: RefCell::default(),
+        models: RefCell::default(),
+        flows: RefCell::default(),
+        depth: Cell::new(0),
+    };
+    let env = Env {
+        parent: None,
+        spec,
+        path: String::new(),
+    };
+    let flow = compiler.flow(&env);
+    let found = compiler.found.into_inner().sorted();
+    match flow {
+        Some(flow) if !found.has_errors() => Ok(Compiled {
+            flow,
+            models: compiler.models.into_inner().finish(),
+            warnings: found,
+        }),
+        _ => Err(found),
+    }
+}
+
+/// The flows around a place, innermost first.
+struct Env<'a> {
+    parent: Option<&'a Self>,
+    spec: &'a FlowSpec,
+    path: String,
+}
+
+impl<'a> Env<'a> {
+    fn is_top(&self) -> bool {
+        self.parent.is_none()
+    }
+
+    /// All that is visible from here, the nearest first.
+    fn chain(&'a self) -> impl Iterator<Item = &'a Env<'a>> {
+        std::iter::successors(Some(self), |env| env.parent)
+    }
+
+    fn find_flow(&'a self, name: &str) -> Option<Self> {
+        self.chain().find_map(|owner| {
+            let (_, spec) = owner.spec.flows.iter().find(|(n, _)| n.value == name)?;
+            Some(Env {
+                parent: Some(owner),
+                spec,
+                path: format!("{}/{name}", owner.path),
+            })
+        })
+    }
+
+    fn flow_names(&'a self) -> impl Iterator<Item = &'a str> {
+        self.chain()
+            .flat_map(|env| env.spec.flows.iter().map(|(n, _)| n.value.as_str()))
+    }
+}
+
+enum FlowState {
+    InProgress,
+    Done(Option<Arc<Flow>>),
+}
+
+struct Compiler<'a> {
+    registry: &'a Registry,
+    found: RefCell<Diagnostics>,
+    models: RefCell<models::Models>,
+    flows: RefCell<BTreeMap<String, FlowState>>,
+    depth: Cell<usize>,
+}
+
+/// A step that has been decoded, before it is wired.
+struct Decoded<'a> {
+    spec: &'a StepSpec,
+    step_type: &'a StepType,
+    step: Arc<dyn AnyStep>,
+    signature: Signature,
+    /// Output names after renaming, in the order of the signature.
+    outputs: Vec<String>,
+    /// References of `{ from: … }`, with their places.
+    late: Vec<Spanned<String>>,
+    flows: BTreeMap<String, Arc<Flow>>,
+    models: BTreeMap<String, usize>,
+}
+
+impl<'a> Compiler<'a> {
+    fn report(&self, diagnostic: Diagnostic) {
+        self.found.borrow_mut().push(diagnostic);
+    }
+
+    /// Compiles the flow of `env` once; `None` where it has errors, which are reported.
+    fn flow(&self, env: &Env<'_>) -> Option<Arc<Flow>> {
+        if let Some(FlowState::Done(flow)) = self.flows.borrow().get(&env.path) {
+            return flow.clone();
+        }
+        self.flows
+            .borrow_mut()
+            .insert(env.path.clone(), FlowState::InProgress);
+        self.depth.set(self.depth.get() + 1);
+        let flow = if self.depth.get() > DEEPEST {
+            let message = format!("flows are nested more than {DEEPEST} deep");
+            self.report(Diagnostic::error(codes::RECURSION, message, &env.spec.span));
+            None
+        } else {
+            self.flow_body(env).map(Arc::new)
+        };
+        self.depth.set(self.depth.get() - 1);
+        self.flows
+            .borrow_mut()
+            .insert(env.path.clone(), FlowState::Done(flow.clone()));
+        flow
+    }
+
+    fn in_progress(&self, path: &str) -> bool {
+        matches!(self.flows.borrow().get(path), Some(FlowState::InProgress))
+    }
+
+    fn flow_body(&self, env: &Env<'_>) -> Option<Flow> {
+        self.define_models(env);
+        self.warn_of_shadows(env);
+        let spec = env.spec;
+        let decoded: Vec<Option<Decoded<'_>>> =
+            spec.steps.iter().map(|s| self.decode(env, s)).collect();
+        let names: Vec<&str> = spec.steps.iter().map(|s| s.name.value.as_str()).collect();
+        let graph = control::build(spec, &names, &decoded, &mut self.found.borrow_mut());
+        // Flows that nothing runs are checked all the same.
+        for (name, _) in &spec.flows {
+            if let Some(inner) = env.find_flow(&name.value)
+                && !self.in_progress(&inner.path)
+            {
+                self.flow(&inner);
+            }
+        }
+        let steps: Vec<Decoded<'_>> = decoded.into_iter().collect::<Option<_>>()?;
+        let graph = graph?;
+        let wired = wiring::wire(
+            env.spec,
+            env.is_top(),
+            &steps,
+            &graph,
+            &mut self.found.borrow_mut(),
+        )?;
+        rows::check(&steps, &wired, &mut self.found.borrow_mut());
+        Some(assemble(spec, steps, graph, wired))
+    }
+
+    fn warn_of_shadows(&self, env: &Env<'_>) {
+        let Some(parent) = env.parent else { return };
+        for (name, _) in &env.spec.flows {
+            if parent.flow_names().any(|n| n == name.value) {
+                let message = format!(
+                    "the flow `{}` hides another flow of that name further out",
+                    name.value
+                );
+                self.report(Diagnostic::warning(codes::SHADOWED, message, &name.span));
+            }
+        }
+    }
+
+    fn decode(&self, env: &Env<'_>, spec: &'a StepSpec) -> Option<Decoded<'a>>
+    where
+        Self: 'a,
+    {
+        let type_name = &spec.step_type;
+        let Some(step_type) = self.registry.get(&type_name.value) else {
+            let message = format!("there is no step type `{}`", type_name.value);
+            let known = self.registry.iter().map(|s| s.name);
+            let wrong = Diagnostic::error(codes::UNKNOWN_STEP_TYPE, message, &type_name.span);
+            self.report(
+                wrong
+                    .suggest(&type_name.value, known)
+                    .help("`flowrun steps` lists them all"),
+            );
+            return None;
+        };
+        let what = format!("step `{}`", spec.name.value);
+        let mut wrong = schema::check(&spec.config, &step_type.schema, &what);
+        for diagnostic in wrong.clone() {
+            self.report(diagnostic);
+        }
+        let step = match step_type.decode(&spec.config) {
+            Ok(step) => step,
+            Err(error) => {
+                // The schema found it already, with a better place, unless it cannot say it.
+                if !wrong.has_errors() {
+                    wrong.push(error.into_diagnostic(codes::BAD_CONFIG));
+                    self.found.borrow_mut().extend(wrong);
+                }
+                return None;
+            }
+        };
+        if wrong.has_errors() {
+            return None;
+        }
+        let scope = Scope::new(self, env, spec);
+        let signature = match step.signature(&scope) {
+            Ok(signature) => signature,
+            Err(wrong) => {
+                self.found.borrow_mut().extend(wrong);
+                return None;
+            }
+        };
+        let (flows, models) = scope.used();
+        let models = self.resolve_models(env, &scope, &signature, models)?;
+        let outputs = self.rename_outputs(spec, &signature)?;
+        Some(Decoded {
+            spec,
+            step_type,
+            step,
+            outputs,
+            late: late_references(spec, step_type),
+            signature,
+            flows,
+            models,
+        })
+    }
+
+    fn rename_outputs(&self, spec: &StepSpec, signature: &Signature) -> Option<Vec<String>> {
+        let mut names: Vec<String> = signature.outputs.iter().map(|p| p.name.clone()).collect();
+        let mut fine = true;
+        if let Some(new) = &spec.output {
+            if let [only] = names.as_mut_slice() {
+                only.clone_from(&new.value);
+            } else {
+                let message = format!(
+                    "`output` renames an only output, and `{}` has {}",
+                    spec.name.value,
+                    names.len()
+                );
+                let wrong = Diagnostic::error(codes::UNKNOWN_OUTPUT, message, &new.span);
+                self.report(wrong.help(format!(
+                    "write `outputs: {{ theirs: ours }}`; it has {}",
+                    listed(&names)
+                )));
+                fine = false;
+            }
+        }
+        for (theirs, ours) in &spec.outputs {
+            if let Some(place) = signature
+                .outputs
+                .iter()
+                .position(|p| p.name == theirs.value)
+            {
+                names[place].clone_from(&ours.value)
+            } else {
+                let message = format!("`{}` has no output `{}`", spec.name.value, theirs.value);
+                let known = signature.outputs.iter().map(|p| p.name.as_str());
+                let wrong = Diagnostic::error(codes::UNKNOWN_OUTPUT, message, &theirs.span);
+                self.report(wrong.suggest(&theirs.value, known));
+                fine = false;
+            }
+        }
+        for (n, name) in names.iter().enumerate() {
+            if names[..n].contains(name) {
+                let message = format!("two outputs of `{}` are named `{name}`", spec.name.value);
+                self.report(Diagnostic::error(
+                    codes::UNKNOWN_OUTPUT,
+                    message,
+                    &spec.name.span,
+                ));
+                fine = false;
+            }
+        }
+        fine.then_some(names)
+    }
+}
+
+fn late_references(spec: &StepSpec, step_type: &StepType) -> Vec<Spanned<String>> {
+    let properties = step_type.schema.get("properties").and_then(Json::as_object);
+    let is_late = |key: &str| properties.and_then(|p| p.get(key)).is_some_and(marks_late);
+    let entries = spec.config.entries().unwrap_or_default().iter();
+    entries
+        .filter(|e| is_late(&e.key))
+        .filter_map(|e| {
+            let from = e.value.get("from")?;
+            Some(Spanned::new(from.as_str()?.to_owned(), from.span.clone()))
+        })
+        .collect()
+}
+
+/// An optional late key is an `anyOf` of the marked schema and null.
+fn marks_late(schema: &Json) -> bool {
+    schema.get(MARK).is_some()
+        || schema
+            .get("anyOf")
+            .and_then(Json::as_array)
+            .is_some_and(|all| all.iter().any(|s| s.get(MARK).is_some()))
+}
+
+fn assemble(
+    spec: &FlowSpec,
+    steps: Vec<Decoded<'_>>,
+    graph: control::Graph,
+    wired: wiring::Wired,
+) -> Flow {
+    let ends = steps
+        .iter()
+        .filter(|s| s.signature.branches.is_empty())
+        .map(|s| s.spec.name.value.clone())
+        .collect();
+    let output_names = wired
+        .outputs
+        .iter()
+        .map(|p| p.name.as_str().into())
+        .collect();
+    let steps = steps
+        .into_iter()
+        .zip(graph.edges)
+        .zip(wired.steps)
+        .map(|((step, edges), wires)| FlowStep {
+            name: step.spec.name.value.as_str().into(),
+            step_type: step.step_type.name,
+            doc: step.spec.doc.clone(),
+            edges,
+            flows: step.flows,
+            span: step.spec.span.clone(),
+            effect: step.step_type.effect,
+            step: step.step,
+            input_names: step
+                .signature
+                .inputs
+                .iter()
+                .map(|p| p.name.as_str().into())
+                .collect(),
+            inputs: wires.inputs,
+            output_slots: wires.output_slots,
+            late: wires.late,
+            flow_inputs: wires.flow_inputs,
+            models: step.models,
+            signature: step.signature,
+        })
+        .collect();
+    Flow {
+        name: spec.name.value.as_str().into(),
+        description: spec.description.clone(),
+        inputs: wired.flow_inputs,
+        outputs: wired.outputs,
+        ends,
+        unnamed_end: graph.unnamed_end,
+        steps,
+        max_steps: spec
+            .max_steps
+            .as_ref()
+            .map_or(DEFAULT_MAX_STEPS, |n| n.value),
+        seed_input: wired.seed_input,
+        output_names,
+        output_sources: wired.output_sources,
+        slots: wired.slots,
+        input_slots: wired.input_slots,
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    let names: Vec<_> = names.iter().map(|n| format!("`{n}`")).collect();
+    names.join(", ")
+}
+
+/// The place of a name, or of the whole where it stands nowhere.
+fn place<'s>(name: &'s Span, whole: &'s Span) -> &'s Span {
+    if name.source().is_some() { name } else { whole }
+}
+
+#[expect(unused_imports, reason = "named in the signatures of the submodules")]
+use From as _;

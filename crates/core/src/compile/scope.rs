@@ -1,0 +1,129 @@
+//! [`Scope`]: what a step sees of the flow around it while its ports are worked out.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Compiler, Env, codes};
+use crate::diagnostics::{Diagnostic, Diagnostics, Span};
+use crate::flow::Flow;
+use crate::node::Node;
+use crate::signature::Port;
+use crate::spec::StepSpec;
+
+/// Gives a step the signatures of the flows and models that its configuration names, and the places for its errors.
+pub struct Scope<'a> {
+    compiler: &'a Compiler<'a>,
+    env: &'a Env<'a>,
+    step: &'a StepSpec,
+    flows: RefCell<BTreeMap<String, Arc<Flow>>>,
+    models: RefCell<BTreeSet<String>>,
+}
+
+/// The ports and ends of a flow that a step runs.
+#[derive(Clone, Debug)]
+pub struct FlowPorts {
+    /// Its inputs.
+    pub inputs: Vec<Port>,
+    /// Its outputs.
+    pub outputs: Vec<Port>,
+    /// Its named ends.
+    pub ends: Vec<String>,
+    /// Whether it can also end without a name.
+    pub unnamed_end: bool,
+}
+
+impl FlowPorts {
+    /// The branches of a step that runs the flow: its named ends, and `next` for the unnamed one.
+    pub fn branches(&self) -> Vec<String> {
+        let unnamed = (self.unnamed_end || self.ends.is_empty()).then(|| "next".to_owned());
+        unnamed
+            .into_iter()
+            .chain(self.ends.iter().cloned())
+            .collect()
+    }
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn new(compiler: &'a Compiler<'a>, env: &'a Env<'a>, step: &'a StepSpec) -> Self {
+        Self {
+            compiler,
+            env,
+            step,
+            flows: RefCell::default(),
+            models: RefCell::default(),
+        }
+    }
+
+    /// The step's name.
+    pub fn step_name(&self) -> &str {
+        &self.step.name.value
+    }
+
+    /// The step's configuration as written.
+    pub fn config(&self) -> &Node {
+        &self.step.config
+    }
+
+    /// The place of a part of the configuration, given by keys and item numbers; as far as the path goes.
+    pub fn span(&self, path: &[&str]) -> Span {
+        let node = self.step.config.at(path.iter().copied());
+        super::place(&node.span, &self.step.span).clone()
+    }
+
+    /// An error at a part of the configuration.
+    pub fn error(
+        &self,
+        code: &'static str,
+        path: &[&str],
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic::error(code, message, &self.span(path))
+    }
+
+    /// An error of a configuration that makes no sense, at a part of it.
+    pub fn bad(&self, path: &[&str], message: impl Into<String>) -> Diagnostic {
+        self.error(codes::BAD_CONFIG, path, message)
+    }
+
+    /// Reports a warning; it does not stop the flow.
+    pub fn warn(&self, code: &'static str, path: &[&str], message: impl Into<String>) {
+        self.compiler
+            .report(Diagnostic::warning(code, message, &self.span(path)));
+    }
+
+    /// The ports of a flow that the step runs; `path` leads to its name in the configuration.
+    ///
+    /// # Errors
+    /// When there is none of that name, it runs itself, or it has errors of its own (which are reported there).
+    pub fn flow(&self, name: &str, path: &[&str]) -> Result<FlowPorts, Diagnostics> {
+        let Some(inner) = self.env.find_flow(name) else {
+            let wrong = self.error(
+                codes::UNKNOWN_FLOW,
+                path,
+                format!("there is no flow `{name}`"),
+            );
+            return Err(wrong.suggest(name, self.env.flow_names()).into());
+        };
+        if self.compiler.in_progress(&inner.path) {
+            let message = format!(
+                "the flow `{name}` runs itself through step `{}`",
+                self.step_name()
+            );
+            return Err(self.error(codes::RECURSION, path, message).into());
+        }
+        let flow = self.compiler.flow(&inner).ok_or_else(Diagnostics::new)?;
+        let ports = FlowPorts {
+            inputs: flow.inputs.clone(),
+            outputs: flow.outputs.clone(),
+            ends: flow.ends.clone(),
+            unnamed_end: flow.unnamed_end,
+        };
+        self.flows.borrow_mut().insert(name.to_owned(), flow);
+        Ok(ports)
+    }
+
+    pub(super) fn used(&self) -> (BTreeMap<String, Arc<Flow>>, BTreeSet<String>) {
+        (self.flows.take(), self.models.take())
+    }
+}

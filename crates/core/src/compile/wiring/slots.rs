@@ -1,0 +1,117 @@
+//! The slots of a frame: one for each value that somebody reads, filled by all that can produce it.
+
+use std::collections::{HashMap, HashSet};
+
+use indexmap::IndexMap;
+
+use crate::compile::Decoded;
+use crate::signature::Port;
+use crate::spec::Reference;
+
+/// What a slot holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    /// An output of a step, by places.
+    Output(usize, usize),
+    /// An input of the flow.
+    Input(String),
+    /// What was produced last under a name, the flow's input of that name to begin with.
+    Name(String),
+    /// What was produced last by any of these.
+    Latest(Vec<Self>),
+}
+
+pub(super) struct Slots {
+    keys: IndexMap<Key, usize>,
+    /// Places of outputs by step name and output name.
+    places: HashMap<(String, String), (usize, usize)>,
+    produced: HashSet<String>,
+    outputs: Vec<Vec<String>>,
+}
+
+impl Slots {
+    pub(super) fn new(steps: &[Decoded<'_>]) -> Self {
+        let mut places = HashMap::new();
+        for (n, step) in steps.iter().enumerate() {
+            for (o, output) in step.outputs.iter().enumerate() {
+                places.insert((step.spec.name.value.clone(), output.clone()), (n, o));
+            }
+        }
+        let outputs: Vec<_> = steps.iter().map(|s| s.outputs.clone()).collect();
+        let produced = outputs.iter().flatten().cloned().collect();
+        Self {
+            keys: IndexMap::new(),
+            places,
+            produced,
+            outputs,
+        }
+    }
+
+    /// Whether any step has an output of this name.
+    pub(super) fn is_produced(&self, name: &str) -> bool {
+        self.produced.contains(name)
+    }
+
+    /// The key that a reference reads, where there is such a thing.
+    pub(super) fn key_of(&self, reference: &Reference) -> Option<Key> {
+        Some(match reference {
+            Reference::Output { step, name } => {
+                let (step, output) = self.places.get(&(step.clone(), name.clone()))?;
+                Key::Output(*step, *output)
+            }
+            Reference::Input(name) => Key::Input(name.clone()),
+            Reference::Name(name) => Key::Name(name.clone()),
+            Reference::Variable(_) | Reference::Visits(_) => return None,
+        })
+    }
+
+    /// The slot of a key.
+    pub(super) fn slot(&mut self, key: Key) -> usize {
+        let next = self.keys.len();
+        *self.keys.entry(key).or_insert(next)
+    }
+
+    /// How many slots there are, which of them each output fills, and which each input.
+    pub(super) fn finish(self, inputs: &[Port]) -> (usize, Vec<Vec<Vec<usize>>>, Vec<Vec<usize>>) {
+        let mut by_output: Vec<Vec<Vec<usize>>> = self
+            .outputs
+            .iter()
+            .map(|outputs| vec![Vec::new(); outputs.len()])
+            .collect();
+        let mut by_input = vec![Vec::new(); inputs.len()];
+        let mut named: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
+        for (n, outputs) in self.outputs.iter().enumerate() {
+            for (o, name) in outputs.iter().enumerate() {
+                named.entry(name).or_default().push((n, o));
+            }
+        }
+        let input_places: HashMap<&str, usize> = inputs
+            .iter()
+            .enumerate()
+            .map(|(i, p)| (p.name.as_str(), i))
+            .collect();
+        for (key, slot) in &self.keys {
+            let mut ahead = vec![key];
+            while let Some(key) = ahead.pop() {
+                match key {
+                    Key::Output(n, o) => by_output[*n][*o].push(*slot),
+                    Key::Input(name) => {
+                        if let Some(place) = input_places.get(name.as_str()) {
+                            by_input[*place].push(*slot);
+                        }
+                    }
+                    Key::Name(name) => {
+                        for (n, o) in named.get(name.as_str()).into_iter().flatten() {
+                            by_output[*n][*o].push(*slot);
+                        }
+                        if let Some(place) = input_places.get(name.as_str()) {
+                            by_input[*place].push(*slot);
+                        }
+                    }
+                    Key::Latest(all) => ahead.extend(all),
+                }
+            }
+        }
+        (self.keys.len(), by_output, by_input)
+    }
+}

@@ -1,0 +1,272 @@
+//! [`StepCx`]: everything a step may do beside its own work. Nothing is global.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::frame::{Frame, State, walk};
+use super::{Run, RunOptions};
+use crate::address::{Address, FrameKind};
+use crate::cast::cast;
+use crate::error::StepError;
+use crate::events::{Event, Usage};
+use crate::flow::{Flow, FlowStep};
+use crate::ports::Ports;
+use crate::seed::Key;
+use crate::value::Value;
+
+/// What a step sees of the run.
+pub struct StepCx<'a> {
+    pub(super) run: &'a Arc<Run>,
+    pub(super) step: &'a FlowStep,
+    pub(super) frame: &'a Frame,
+    state: &'a State,
+    visit: u32,
+    attempt: u32,
+    effects: Mutex<Vec<String>>,
+}
+
+/// How a flow that a step ran has ended.
+#[derive(Debug)]
+pub struct FlowEnd {
+    /// Its outputs.
+    pub outputs: Ports,
+    /// The name of the `complete` step that it reached; none for the unnamed end.
+    pub name: Option<Arc<str>>,
+}
+
+impl<'a> StepCx<'a> {
+    pub(super) fn new(
+        run: &'a Arc<Run>,
+        step: &'a FlowStep,
+        frame: &'a Frame,
+        state: &'a State,
+        visit: u32,
+        attempt: u32,
+    ) -> Self {
+        Self {
+            run,
+            step,
+            frame,
+            state,
+            visit,
+            attempt,
+            effects: Mutex::default(),
+        }
+    }
+
+    /// The step's name in its flow.
+    pub fn step_name(&self) -> &Arc<str> {
+        &self.step.name
+    }
+
+    /// Where the step stands in the run.
+    pub fn address(&self) -> Address {
+        self.frame.address.step(&self.step.name, self.visit)
+    }
+
+    /// 1, and one more for each trial after the first and each retry edge taken on the way here, up to the nearest
+    /// enclosing map item.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// What the person who started the run asked for.
+    pub fn options(&self) -> &RunOptions {
+        &self.run.options
+    }
+
+    /// Whether the step belongs to the top flow.
+    pub fn is_top(&self) -> bool {
+        self.frame.address.step_name().is_none()
+    }
+
+    /// Whether the run is in preview: nothing may be written.
+    pub fn is_preview(&self) -> bool {
+        self.run.options.preview.is_some()
+    }
+
+    /// The draws of a column of this step, on this visit.
+    pub fn rng(&self, column: &str) -> Key {
+        Key::new(self.run.options.seed, &self.address().key(), column)
+    }
+
+    /// The identity of a request: the same for every try of it, and in every run with this seed.
+    pub fn identity(&self, key: &str) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("flowrun 2026 request identity");
+        hasher.update(&self.run.options.seed.to_le_bytes());
+        hasher.update(self.effect_key(key).as_bytes());
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    fn effect_key(&self, key: &str) -> String {
+        format!("{}!{key}", self.address().key())
+    }
+
+    /// Something that all steps share.
+    ///
+    /// # Errors
+    /// `engine.resource` when the program that started the run did not provide one.
+    pub fn resource<T: Send + Sync + 'static>(&self) -> Result<&T, StepError> {
+        self.run.resources.get().ok_or_else(|| {
+            let message = format!("the run has no {}", std::any::type_name::<T>());
+            StepError::new("engine.resource", message)
+        })
+    }
+
+    /// The place of a model among the document's models.
+    pub fn model(&self, name: &str) -> Option<usize> {
+        self.step.models.get(name).copied()
+    }
+
+    /// The value behind a `{ from: … }` of the configuration.
+    ///
+    /// # Errors
+    /// `step.late` when nothing stands there.
+    pub fn late(&self, reference: &str) -> Result<Value, StepError> {
+        let place = self.step.late.iter().find(|(r, _)| r == reference);
+        place
+            .and_then(|(_, from)| self.state.read(from))
+            .ok_or_else(|| StepError::new("step.late", format!("`{reference}` gave nothing")))
+    }
+
+    /// An input of the flow that the step's signature asked for.
+    pub fn flow_input(&self, name: &str) -> Option<Value> {
+        let (_, from) = self.step.flow_inputs.iter().find(|(n, _)| n == name)?;
+        self.state.read(from)
+    }
+
+    /// Does something that costs money or time, once: where the journal holds its outcome already, that is used; else
+    /// it is done, and kept before it is used. `key` is unique within a visit of the step.
+    ///
+    /// # Errors
+    /// The effect's own, and the journal's. An error is not kept: a resume tries again.
+    pub async fn effect<T, F, Fut>(&self, key: &str, run: F) -> Result<T, StepError>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T, StepError>> + Send,
+    {
+        {
+            let mut used = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
+            if used.iter().any(|k| k == key) {
+                return Err(StepError::new(
+                    "engine.effect",
+                    format!("the effect key `{key}` was used twice"),
+                ));
+            }
+            used.push(key.to_owned());
+        }
+        if let Some(kept) = self.kept(key)? {
+            return serde_json::from_value(kept).map_err(|e| {
+                StepError::new("journal.record", format!("a record cannot be read: {e}"))
+            });
+        }
+        let outcome = run().await?;
+        let kept = serde_json::to_value(&outcome).map_err(|e| {
+            StepError::new("journal.record", format!("an outcome cannot be kept: {e}"))
+        })?;
+        self.keep(key, &kept)?;
+        Ok(outcome)
+    }
+
+    pub(super) fn kept(&self, key: &str) -> Result<Option<serde_json::Value>, StepError> {
+        self.run.journal.effect(&self.effect_key(key))
+    }
+
+    pub(super) fn keep(&self, key: &str, outcome: &serde_json::Value) -> Result<(), StepError> {
+        self.run.journal.keep_effect(&self.effect_key(key), outcome)
+    }
+
+    /// Counts what a call used, for the item and for the run.
+    pub fn add_usage(&self, usage: Usage) {
+        self.run.add_usage(usage);
+        if let Some(item) = &self.frame.item {
+            item.add_usage(usage);
+        }
+    }
+
+    /// Counts one more attempt for the item that this step belongs to.
+    pub fn count_retry(&self) {
+        if let Some(item) = &self.frame.item {
+            item.retries
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Tells the observers something.
+    pub fn emit(&self, event: &Event<'_>) {
+        self.run.observers.tell(event);
+    }
+
+    /// Whether no more work should be begun.
+    pub fn is_stopping(&self) -> bool {
+        self.run.stop.is_asked()
+    }
+
+    /// The flow that the configuration names, as its scope found it.
+    ///
+    /// # Errors
+    /// `engine.flow` when the step's signature never asked for it.
+    pub fn flow(&self, name: &str) -> Result<&'a Arc<Flow>, StepError> {
+        let step: &'a FlowStep = self.step;
+        step.flows.get(name).ok_or_else(|| {
+            StepError::new(
+                "engine.flow",
+                format!("the step did not ask for the flow `{name}`"),
+            )
+        })
+    }
+
+    /// Runs a flow in a frame of its own; `give` gives its inputs by name, and defaults stand in for what it does not.
+    ///
+    /// # Errors
+    /// The error of the step that failed in it.
+    pub async fn run_flow(
+        &self,
+        name: &str,
+        kind: FrameKind,
+        mut give: impl FnMut(&str) -> Option<Value>,
+    ) -> Result<FlowEnd, StepError> {
+        let flow = self.flow(name)?;
+        let inputs = flow_inputs(flow, |input| give(input))?;
+        let trials_before = match kind {
+            FrameKind::Trial(n) => n.saturating_sub(1),
+            _ => 0,
+        };
+        let frame = Frame {
+            address: self.address().frame(kind),
+            attempt: self.attempt + trials_before,
+            item: self.frame.item.clone(),
+        };
+        walk(self.run, flow, inputs, &frame).await
+    }
+}
+
+/// A flow's inputs in its order, cast and completed with defaults.
+pub(super) fn flow_inputs(
+    flow: &Flow,
+    mut give: impl FnMut(&str) -> Option<Value>,
+) -> Result<Vec<Value>, StepError> {
+    let mut values = Vec::with_capacity(flow.inputs.len());
+    for port in &flow.inputs {
+        let value = give(&port.name)
+            .or_else(|| port.default.clone())
+            .ok_or_else(|| {
+                StepError::new(
+                    "step.missing_input",
+                    format!("the flow `{}` wants `{}`", flow.name, port.name),
+                )
+            })?;
+        let value = cast(value, &port.value_type).map_err(|e| {
+            StepError::new(
+                "step.type",
+                format!("input `{}` of the flow `{}`: {e}", port.name, flow.name),
+            )
+        })?;
+        values.push(value);
+    }
+    Ok(values)
+}

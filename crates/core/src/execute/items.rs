@@ -1,0 +1,420 @@
+//! Items of a map: at most `parallel` run at once, a finished one gives up its place at once, and results are taken in
+//! the order of the items.
+//!
+//! A finished item waits for its turn in a reorder window of 64 × `parallel` items, so one slow item holds nobody back
+//! until the window is full; then no more items are taken.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::context::{StepCx, flow_inputs};
+use super::frame::{Frame, walk};
+use super::{ItemFailure, ItemStats, Run};
+use crate::address::{Address, FrameKind};
+use crate::error::{INTERRUPTED, StepError};
+use crate::events::{Event, ItemCounts};
+use crate::flow::Flow;
+use crate::journal::ItemRecord;
+use crate::value::Value;
+
+/// Items that may wait for their turn, for each that may run.
+const WINDOW: usize = 64;
+
+/// What becomes of a map when an item fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnItemError {
+    /// The map fails, once the items in flight have ended.
+    #[default]
+    Fail,
+    /// The item is left out.
+    Skip,
+    /// The item stays, with nulls.
+    Keep,
+}
+
+/// How items are run.
+#[derive(Clone, Debug)]
+pub struct ItemPlan {
+    /// The flow that each item runs.
+    pub flow: String,
+    /// How many items there are, where that is known.
+    pub total: Option<u64>,
+    /// How many run at once.
+    pub parallel: usize,
+    /// What becomes of the map when an item fails.
+    pub on_error: OnItemError,
+    /// The place among the inner flow's outputs that says whether an item is accepted.
+    pub accept: Option<usize>,
+}
+
+/// The values that an item's flow gets, by name; what it does not name has defaults.
+type ItemInputs = Vec<(Arc<str>, Value)>;
+
+struct Work<I> {
+    run: Arc<Run>,
+    flow: Arc<Flow>,
+    map: Address,
+    map_key: String,
+    outer: Option<Arc<ItemStats>>,
+    feed: Mutex<Feed<I>>,
+    window: Semaphore,
+    halt: AtomicBool,
+    tell: bool,
+}
+
+struct Feed<I> {
+    items: I,
+    next: u64,
+    failed: Option<StepError>,
+}
+
+impl StepCx<'_> {
+    /// Runs a flow for each item and hands the records to `take` in the order of the items.
+    ///
+    /// # Errors
+    /// An error of the items' source; with [`OnItemError::Fail`] that of the first failed item; a fatal one always.
+    pub async fn run_items<I>(
+        &self,
+        plan: &ItemPlan,
+        items: I,
+        mut take: impl FnMut(ItemRecord) -> Result<(), StepError> + Send,
+    ) -> Result<ItemCounts, StepError>
+    where
+        I: Iterator<Item = Result<ItemInputs, StepError>> + Send + 'static,
+    {
+        let limit = self.run.options.preview.filter(|_| self.is_top());
+        let total = match (plan.total, limit) {
+            (Some(total), Some(limit)) => Some(total.min(limit)),
+            (total, limit) => total.or(limit),
+        };
+        let items =
+            items.take(limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX)));
+        let address = self.address();
+        let tell = self.is_top() || self.run.observers.wants_inner();
+        if tell {
+            self.emit(&Event::MapStarted {
+                at: &address,
+                total,
+            });
+        }
+        let parallel = self.run.options.parallel.unwrap_or(plan.parallel).max(1);
+        let work = Arc::new(Work {
+            run: Arc::clone(self.run),
+            flow: Arc::clone(self.flow(&plan.flow)?),
+            map_key: address.key(),
+            map: address.clone(),
+            outer: self.frame.item.clone(),
+            feed: Mutex::new(Feed {
+                items,
+                next: 0,
+                failed: None,
+            }),
+            window: Semaphore::new(parallel.saturating_mul(WINDOW).min(Semaphore::MAX_PERMITS)),
+            halt: AtomicBool::new(false),
+            tell,
+        });
+        let workers = total.map_or(parallel, |n| {
+            parallel.min(usize::try_from(n).unwrap_or(usize::MAX))
+        });
+        let mut collector = Collector::new(plan, &address, tell);
+        let outcome = drive(&work, workers, |record| {
+            collector.add(&work, record, &mut take)
+        })
+        .await;
+        let pulled = work
+            .feed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next;
+        let (counts, ends) = collector.finish(total.unwrap_or(pulled));
+        if tell {
+            self.emit(&Event::MapFinished {
+                at: &address,
+                counts: &counts,
+                ends: &ends,
+            });
+        }
+        outcome?;
+        if self.run.stop.is_asked() && counts.not_run > 0 {
+            return Err(StepError::new(INTERRUPTED, "the run was told to stop"));
+        }
+        Ok(counts)
+    }
+}
+
+/// Runs workers until the items are used up or somebody says halt; every record is handed on as it comes.
+async fn drive<I>(
+    work: &Arc<Work<I>>,
+    workers: usize,
+    mut add: impl FnMut(ItemRecord) -> Result<(), StepError>,
+) -> Result<(), StepError>
+where
+    I: Iterator<Item = Result<ItemInputs, StepError>> + Send + 'static,
+{
+    let (sender, mut records) = mpsc::unbounded_channel();
+    let mut tasks = JoinSet::new();
+    for _ in 0..workers {
+        tasks.spawn(run_worker(Arc::clone(work), sender.clone()));
+    }
+    drop(sender);
+    let mut first: Option<(u64, StepError)> = None;
+    while let Some(record) = records.recv().await {
+        let index = record.as_ref().map_or(u64::MAX, |r| r.index);
+        if let Err(error) = record.and_then(&mut add) {
+            work.halt.store(true, Ordering::Relaxed);
+            // The lowest item's error is told, whichever came first.
+            if first.as_ref().is_none_or(|(at, _)| index < *at) {
+                first = Some((index, error));
+            }
+        }
+    }
+    while let Some(joined) = tasks.join_next().await {
+        if let Err(broken) = joined {
+            let message = format!("a worker ended without an answer: {broken}");
+            return Err(StepError::new("engine.worker", message));
+        }
+    }
+    let source = work
+        .feed
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .failed
+        .take();
+    match (source, first) {
+        (Some(error), _) | (None, Some((_, error))) => Err(error),
+        (None, None) => Ok(()),
+    }
+}
+
+async fn run_worker<I>(
+    work: Arc<Work<I>>,
+    records: mpsc::UnboundedSender<Result<ItemRecord, StepError>>,
+) where
+    I: Iterator<Item = Result<ItemInputs, StepError>> + Send + 'static,
+{
+    loop {
+        // The permit comes back when the item's record has been taken in its turn.
+        let Ok(permit) = work.window.acquire().await else {
+            return;
+        };
+        if work.halt.load(Ordering::Relaxed) || work.run.stop.is_asked() {
+            return;
+        }
+        let Some((index, inputs)) = next_item(&work) else {
+            return;
+        };
+        permit.forget();
+        let record = run_item(&work, index, inputs).await;
+        let broken = record.is_err();
+        if records.send(record).is_err() || broken {
+            work.halt.store(true, Ordering::Relaxed);
+            return;
+        }
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+fn next_item<I>(work: &Work<I>) -> Option<(u64, ItemInputs)>
+where
+    I: Iterator<Item = Result<ItemInputs, StepError>>,
+{
+    let mut feed = work.feed.lock().unwrap_or_else(PoisonError::into_inner);
+    if feed.failed.is_some() {
+        return None;
+    }
+    match feed.items.next()? {
+        Ok(inputs) => {
+            feed.next += 1;
+            Some((feed.next - 1, inputs))
+        }
+        Err(error) => {
+            feed.failed = Some(error);
+            work.halt.store(true, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
+/// Runs one item, or takes it from the journal. An error is the journal's own.
+async fn run_item<I>(
+    work: &Work<I>,
+    index: u64,
+    inputs: ItemInputs,
+) -> Result<ItemRecord, StepError> {
+    if let Some(kept) = work.run.journal.item(&work.map_key, index)? {
+        return Ok(kept);
+    }
+    if work.tell && work.run.observers.wants_inner() {
+        work.run.observers.tell(&Event::ItemStarted {
+            map: &work.map,
+            index,
+        });
+    }
+    let stats = Arc::new(ItemStats {
+        outer: work.outer.clone(),
+        ..ItemStats::default()
+    });
+    let address = work.map.frame(FrameKind::Item(index));
+    let frame = Frame {
+        address: address.clone(),
+        attempt: 1,
+        item: Some(Arc::clone(&stats)),
+    };
+    let walked = async {
+        let values = flow_inputs(&work.flow, |name| {
+            inputs
+                .iter()
+                .find(|(n, _)| **n == *name)
+                .map(|(_, value)| value.clone())
+        })?;
+        walk(&work.run, &work.flow, values, &frame).await
+    };
+    let (result, end) = match AssertUnwindSafe(walked).catch_unwind().await {
+        Ok(Ok(end)) => (Ok(end.outputs.into_values()), end.name),
+        Ok(Err(mut error)) => {
+            error.at.get_or_insert(address);
+            (Err(error), None)
+        }
+        Err(panic) => {
+            let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let said = said
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            let mut error =
+                StepError::new("step.panic", format!("a step broke down: {said}")).fatal();
+            error.at = Some(address);
+            (Err(error), None)
+        }
+    };
+    let record = ItemRecord {
+        index,
+        result,
+        end,
+        attempts: 1 + stats.retries.load(Ordering::Relaxed),
+        usage: *stats.usage.lock().unwrap_or_else(PoisonError::into_inner),
+    };
+    work.run.journal.keep_item(&work.map_key, &record)?;
+    Ok(record)
+}
+
+/// Counts records, and puts them in order.
+struct Collector<'a> {
+    plan: &'a ItemPlan,
+    address: &'a Address,
+    tell: bool,
+    waiting: BTreeMap<u64, ItemRecord>,
+    next: u64,
+    counts: ItemCounts,
+    ends: Vec<(Arc<str>, u64)>,
+}
+
+impl<'a> Collector<'a> {
+    fn new(plan: &'a ItemPlan, address: &'a Address, tell: bool) -> Self {
+        Self {
+            plan,
+            address,
+            tell,
+            waiting: BTreeMap::new(),
+            next: 0,
+            counts: ItemCounts::default(),
+            ends: Vec::new(),
+        }
+    }
+
+    fn add<I>(
+        &mut self,
+        work: &Work<I>,
+        record: ItemRecord,
+        take: &mut impl FnMut(ItemRecord) -> Result<(), StepError>,
+    ) -> Result<(), StepError> {
+        self.count(work, &record);
+        let failed = match &record.result {
+            Err(error) if error.fatal || self.plan.on_error == OnItemError::Fail => {
+                Some(error.clone())
+            }
+            _ => None,
+        };
+        self.waiting.insert(record.index, record);
+        while let Some(record) = self.waiting.remove(&self.next) {
+            self.next += 1;
+            work.window.add_permits(1);
+            take(record)?;
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn count<I>(&mut self, work: &Work<I>, record: &ItemRecord) {
+        let retried = u64::from(record.attempts > 1);
+        self.counts.retried += retried;
+        let result = match &record.result {
+            Ok(values) => {
+                let accepted = self
+                    .plan
+                    .accept
+                    .is_none_or(|place| values[place].is_truthy());
+                if accepted {
+                    self.counts.accepted += 1;
+                    self.counts.accepted_after_retry += retried;
+                } else {
+                    self.counts.rejected += 1;
+                }
+                Ok(accepted)
+            }
+            Err(error) => {
+                self.counts.failed += 1;
+                work.run.add_failure(failure(self.address, record, error));
+                Err(error)
+            }
+        };
+        if let Some(end) = &record.end {
+            match self.ends.iter_mut().find(|(name, _)| name == end) {
+                Some((_, times)) => *times += 1,
+                None => self.ends.push((Arc::clone(end), 1)),
+            }
+        }
+        if self.tell {
+            let (index, attempts) = (record.index, record.attempts);
+            work.run.observers.tell(&Event::ItemFinished {
+                map: self.address,
+                index,
+                result,
+                attempts,
+            });
+        }
+    }
+
+    fn finish(mut self, asked: u64) -> (ItemCounts, Vec<(Arc<str>, u64)>) {
+        let done = self.counts.accepted + self.counts.rejected + self.counts.failed;
+        self.counts.asked = asked.max(done);
+        self.counts.not_run = self.counts.asked - done;
+        self.ends.sort();
+        (self.counts, self.ends)
+    }
+}
+
+fn failure(map: &Address, record: &ItemRecord, error: &StepError) -> ItemFailure {
+    ItemFailure {
+        map: map.to_string(),
+        item: record.index,
+        step: error
+            .at
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        code: error.code.to_string(),
+        message: error.message.clone(),
+        details: error
+            .details
+            .iter()
+            .map(|(k, v)| (k.to_string(), v.clone().into()))
+            .collect(),
+        attempts: record.attempts,
+    }
+}

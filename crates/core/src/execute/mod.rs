@@ -1,0 +1,271 @@
+//! [`execute`]: the small loop that walks a compiled flow.
+
+mod context;
+mod frame;
+mod items;
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use crate::address::Address;
+use crate::cast::cast;
+use crate::error::{INTERRUPTED, StepError};
+use crate::events::{Observers, Usage};
+use crate::flow::Flow;
+use crate::journal::{Journal, NoJournal};
+use crate::ports::Ports;
+use crate::value::Value;
+
+pub use context::{FlowEnd, StepCx};
+pub use items::{ItemPlan, OnItemError};
+
+/// What the person who started a run asked for.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// The seed of everything drawn.
+    pub seed: u64,
+    /// Overrides every map's `parallel`.
+    pub parallel: Option<usize>,
+    /// Every map of the top flow takes only its first so many items.
+    pub preview: Option<u64>,
+}
+
+/// Things that steps share, one of each type: the models, the file access.
+#[derive(Clone, Default)]
+pub struct Resources(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+impl Resources {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one, in the place of an earlier one of its type.
+    #[must_use]
+    pub fn with<T: Send + Sync + 'static>(mut self, resource: T) -> Self {
+        self.0.insert(TypeId::of::<T>(), Arc::new(resource));
+        self
+    }
+
+    /// The one of this type.
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0
+            .get(&TypeId::of::<T>())
+            .and_then(|r| r.downcast_ref())
+    }
+}
+
+/// Tells a run to stop: once to take no more items, twice to leave off.
+#[derive(Debug, Default)]
+pub struct Stop {
+    level: AtomicU8,
+    now: Notify,
+}
+
+impl Stop {
+    /// Asks once more.
+    pub fn ask(&self) {
+        if self.level.fetch_add(1, Ordering::SeqCst) >= 1 {
+            self.now.notify_waiters();
+        }
+    }
+
+    /// Whether no more items are taken and no more steps of the top flow begun.
+    pub fn is_asked(&self) -> bool {
+        self.level.load(Ordering::Relaxed) > 0
+    }
+
+    async fn at_once(&self) {
+        let notified = self.now.notified();
+        if self.level.load(Ordering::SeqCst) > 1 {
+            return;
+        }
+        notified.await;
+    }
+}
+
+/// An item that ended in an error.
+#[derive(Clone, Debug, Serialize)]
+pub struct ItemFailure {
+    /// The map's step, as a person reads it.
+    pub map: String,
+    /// The item's place.
+    pub item: u64,
+    /// The step in which it failed.
+    pub step: String,
+    /// The error's code.
+    pub code: String,
+    /// What was wrong.
+    pub message: String,
+    /// More about it: the reply, the status.
+    pub details: serde_json::Map<String, serde_json::Value>,
+    /// Attempts that it took.
+    pub attempts: u32,
+}
+
+/// One run: what all its frames share.
+pub struct Run {
+    pub(crate) options: RunOptions,
+    pub(crate) resources: Resources,
+    pub(crate) observers: Observers,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) stop: Arc<Stop>,
+    totals: Mutex<Usage>,
+    failures: Mutex<Vec<ItemFailure>>,
+}
+
+impl Run {
+    /// A run with these options, without resources, observers or a journal.
+    pub fn new(options: RunOptions) -> Self {
+        Self {
+            options,
+            resources: Resources::new(),
+            observers: Observers::new(),
+            journal: Arc::new(NoJournal),
+            stop: Arc::default(),
+            totals: Mutex::default(),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// Sets what steps share.
+    #[must_use]
+    pub fn resources(mut self, resources: Resources) -> Self {
+        self.resources = resources;
+        self
+    }
+
+    /// Sets who listens.
+    #[must_use]
+    pub fn observers(mut self, observers: Observers) -> Self {
+        self.observers = observers;
+        self
+    }
+
+    /// Sets where records are kept.
+    #[must_use]
+    pub fn journal(mut self, journal: Arc<dyn Journal>) -> Self {
+        self.journal = journal;
+        self
+    }
+
+    /// Sets what tells it to stop.
+    #[must_use]
+    pub fn stop(mut self, stop: Arc<Stop>) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// What all calls have used so far.
+    pub fn usage(&self) -> Usage {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All items that failed, by map and place.
+    pub fn failures(&self) -> Vec<ItemFailure> {
+        let mut failures = self
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        failures.sort_by(|a, b| (&a.map, a.item).cmp(&(&b.map, b.item)));
+        failures
+    }
+
+    fn add_usage(&self, usage: Usage) {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner) += usage;
+    }
+
+    fn add_failure(&self, failure: ItemFailure) {
+        self.failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(failure);
+    }
+}
+
+/// What happens inside one item of a map, counted for its record.
+#[derive(Debug, Default)]
+struct ItemStats {
+    retries: AtomicU32,
+    usage: Mutex<Usage>,
+    outer: Option<Arc<Self>>,
+}
+
+impl ItemStats {
+    fn add_usage(&self, usage: Usage) {
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner) += usage;
+        if let Some(outer) = &self.outer {
+            outer.add_usage(usage);
+        }
+    }
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Outputs {
+    /// The flow's outputs.
+    pub values: Ports,
+    /// The named end that it reached.
+    pub end: Option<Arc<str>>,
+}
+
+/// Checks given values against a flow's inputs and completes them with defaults, in the flow's order.
+///
+/// # Errors
+/// All that is wrong with them, each as one message.
+pub fn bind(flow: &Flow, mut given: HashMap<String, Value>) -> Result<Vec<Value>, Vec<String>> {
+    let mut wrong = Vec::new();
+    let mut values = Vec::with_capacity(flow.inputs.len());
+    for port in &flow.inputs {
+        let value = given.remove(&port.name).or_else(|| port.default.clone());
+        match value.map(|v| cast(v, &port.value_type)) {
+            Some(Ok(value)) => values.push(value),
+            Some(Err(error)) => wrong.push(format!("input `{}`: {error}", port.name)),
+            None => wrong.push(format!(
+                "the flow wants an input `{}` ({})",
+                port.name, port.value_type
+            )),
+        }
+    }
+    let mut unknown: Vec<_> = given.into_keys().collect();
+    unknown.sort();
+    for name in unknown {
+        let near = crate::diagnostics::nearest(&name, flow.inputs.iter().map(|p| p.name.as_str()));
+        let near = near
+            .map(|n| format!("; did you mean `{n}`?"))
+            .unwrap_or_default();
+        wrong.push(format!("the flow has no input `{name}`{near}"));
+    }
+    if wrong.is_empty() {
+        Ok(values)
+    } else {
+        Err(wrong)
+    }
+}
+
+/// Runs a flow to its end. `inputs` stand in the order of the flow's inputs, as [`bind`] gives them.
+///
+/// # Errors
+/// The error of the step that failed, with its address; `run.interrupted` when it was told to stop.
+pub async fn execute(
+    flow: &Arc<Flow>,
+    inputs: Vec<Value>,
+    run: &Arc<Run>,
+) -> Result<Outputs, StepError> {
+    let frame = frame::Frame {
+        address: Address::root(),
+        attempt: 1,
+        item: None,
+    };
+    let walk = frame::walk(run, flow, inputs, &frame);
+    tokio::select! {
+        end = walk => end.map(|end| Outputs { values: end.outputs, end: end.name }),
+        () = run.stop.at_once() => Err(StepError::new(INTERRUPTED, "the run was told to stop at once")),
+    }
+}

@@ -1,0 +1,178 @@
+//! [`Flow`]: the compiled flow. Immutable; every name is an index.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::diagnostics::{Diagnostics, Span};
+use crate::signature::{Port, Signature};
+use crate::step::{AnyStep, Effect};
+use crate::types::Type;
+use crate::value::Value;
+
+/// What compiling a document gives.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The top flow.
+    pub flow: Arc<Flow>,
+    /// Every model of the document that some step uses, in the order of their definition; steps name them by place.
+    pub models: Vec<ModelDefinition>,
+    /// Warnings.
+    pub warnings: Diagnostics,
+}
+
+/// A model that steps use.
+#[derive(Clone)]
+pub struct ModelDefinition {
+    /// Its name.
+    pub name: String,
+    /// The decoded configuration, `use` resolved; of the type given to `Registry::with_models`.
+    pub config: Arc<dyn Any + Send + Sync>,
+    /// The names of the definitions that it takes over, nearest first.
+    pub uses: Vec<String>,
+    /// Whether any step calls it.
+    pub called: bool,
+    /// Whether all steps that call it can answer by themselves when it is offline.
+    pub offline: bool,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl fmt::Debug for ModelDefinition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelDefinition")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A compiled flow.
+pub struct Flow {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its inputs.
+    pub inputs: Vec<Port>,
+    /// Its outputs: name and type in each port.
+    pub outputs: Vec<Port>,
+    /// The named ends that can be reached, in the order of their steps.
+    pub ends: Vec<String>,
+    /// Whether the unnamed end can be reached.
+    pub unnamed_end: bool,
+    /// Its steps in the order written; the first one begins.
+    pub steps: Vec<FlowStep>,
+    /// How many steps one visit may take.
+    pub max_steps: u64,
+    /// The input that gives the run's seed.
+    pub seed_input: Option<String>,
+    pub(crate) output_names: Arc<[Arc<str>]>,
+    pub(crate) output_sources: Vec<From>,
+    /// How many slots a frame has, and those that each input fills.
+    pub(crate) slots: usize,
+    pub(crate) input_slots: Vec<Vec<usize>>,
+}
+
+impl Flow {
+    /// The step of this name.
+    pub fn step(&self, name: &str) -> Option<&FlowStep> {
+        self.steps.iter().find(|s| &*s.name == name)
+    }
+
+    /// The flow's input of this name.
+    pub fn input(&self, name: &str) -> Option<&Port> {
+        self.inputs.iter().find(|p| p.name == name)
+    }
+}
+
+impl fmt::Debug for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flow")
+            .field("name", &self.name)
+            .field("steps", &self.steps.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A step of a compiled flow.
+pub struct FlowStep {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its type.
+    pub step_type: &'static str,
+    /// A note for readers.
+    pub doc: Option<String>,
+    /// What it takes and gives, under its own names.
+    pub signature: Signature,
+    /// Where each branch leads, in the order of the signature's branches.
+    pub edges: Vec<Edge>,
+    /// The flows that it runs, by the name it knows them under.
+    pub flows: BTreeMap<String, Arc<Flow>>,
+    /// Where it stands.
+    pub span: Span,
+    pub(crate) effect: Effect,
+    pub(crate) step: Arc<dyn AnyStep>,
+    pub(crate) input_names: Arc<[Arc<str>]>,
+    pub(crate) inputs: Vec<Wiring>,
+    /// For each output the slots that it fills.
+    pub(crate) output_slots: Vec<Vec<usize>>,
+    pub(crate) late: Vec<(String, From)>,
+    pub(crate) flow_inputs: Vec<(String, From)>,
+    pub(crate) models: BTreeMap<String, usize>,
+}
+
+impl FlowStep {
+    /// Whether it ends the flow under its own name.
+    pub fn is_end(&self) -> bool {
+        self.signature.branches.is_empty()
+    }
+}
+
+/// Where an input's value is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Wiring {
+    pub(crate) from: From,
+    pub(crate) value_type: Type,
+    pub(crate) default: Option<Value>,
+}
+
+/// A place that holds a value while a flow runs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum From {
+    /// A slot of the frame.
+    Slot(usize),
+    /// A constant.
+    Constant(Value),
+    /// How often a step has run in this visit of the flow.
+    Visits(usize),
+    /// Nothing; the default applies.
+    Nothing,
+}
+
+/// Where a branch leads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edge {
+    /// To a step, by place.
+    Step(usize),
+    /// To the unnamed end.
+    End,
+    /// Back to a step, at most so often a visit of the flow, then elsewhere.
+    Retry {
+        /// The step that runs again.
+        step: usize,
+        /// The bound.
+        max_trials: Bound,
+        /// Where it goes then.
+        otherwise: Box<Self>,
+    },
+}
+
+/// The bound of a retry edge.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bound {
+    /// Known.
+    Now(u32),
+    /// Read from a place under this reference.
+    Late(String),
+}

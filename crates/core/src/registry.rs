@@ -1,0 +1,126 @@
+//! The registry: the one table of step types. Help, documentation, schema and completion are read off it.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+use crate::node::{Node, NodeError};
+use crate::spec::RESERVED_STEP_KEYS;
+use crate::step::{AnyStep, DocumentedPorts, Effect, Step};
+
+/// A step type as the registry knows it.
+#[derive(Clone)]
+pub struct StepType {
+    /// Its name in flow files.
+    pub name: &'static str,
+    /// What a resume does about it.
+    pub effect: Effect,
+    /// An example in YAML.
+    pub example: &'static str,
+    /// The JSON schema of its configuration; its description is the type's own doc comment.
+    pub schema: Arc<Json>,
+    /// Its ports in words, where they depend on the configuration.
+    pub ports: Option<DocumentedPorts>,
+    decode: fn(&Node) -> Result<Arc<dyn AnyStep>, NodeError>,
+}
+
+impl StepType {
+    /// The first paragraph of its doc comment.
+    pub fn doc(&self) -> &str {
+        self.schema
+            .get("description")
+            .and_then(Json::as_str)
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn decode(&self, config: &Node) -> Result<Arc<dyn AnyStep>, NodeError> {
+        (self.decode)(config)
+    }
+}
+
+type DecodeModel = fn(&Node) -> Result<Arc<dyn Any + Send + Sync>, NodeError>;
+
+/// The step types that a flow may use, and the form of its models.
+#[derive(Clone, Default)]
+pub struct Registry {
+    steps: IndexMap<&'static str, StepType>,
+    model: Option<(Arc<Json>, DecodeModel)>,
+    problems: Vec<String>,
+}
+
+impl Registry {
+    /// An empty registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a step type. A configuration that claims a reserved key, or a name that is taken, is a [`Self::problems`].
+    #[must_use]
+    pub fn with<S: Step>(mut self) -> Self {
+        let schema = schemars::schema_for!(S).to_value();
+        let keys = schema.get("properties").and_then(Json::as_object);
+        for key in keys
+            .into_iter()
+            .flat_map(|p| p.keys())
+            .filter(|k| RESERVED_STEP_KEYS.contains(&k.as_str()))
+        {
+            self.problems.push(format!(
+                "the configuration of step type `{}` claims the reserved key `{key}`",
+                S::TYPE
+            ));
+        }
+        let entry = StepType {
+            name: S::TYPE,
+            effect: S::EFFECT,
+            example: S::EXAMPLE,
+            schema: Arc::new(schema),
+            ports: S::documented_ports(),
+            decode: |node| S::deserialize(node).map(|step| Arc::new(step) as Arc<dyn AnyStep>),
+        };
+        if self.steps.insert(S::TYPE, entry).is_some() {
+            self.problems
+                .push(format!("there are two step types named `{}`", S::TYPE));
+        }
+        self
+    }
+
+    /// Sets the type that decodes an entry of `models:`.
+    #[must_use]
+    pub fn with_models<M: DeserializeOwned + JsonSchema + Send + Sync + 'static>(mut self) -> Self {
+        let decode: DecodeModel =
+            |node| M::deserialize(node).map(|model| Arc::new(model) as Arc<dyn Any + Send + Sync>);
+        self.model = Some((Arc::new(schemars::schema_for!(M).to_value()), decode));
+        self
+    }
+
+    /// The step type of this name.
+    pub fn get(&self, name: &str) -> Option<&StepType> {
+        self.steps.get(name)
+    }
+
+    /// All step types in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &StepType> {
+        self.steps.values()
+    }
+
+    /// The schema of an entry of `models:`.
+    pub fn model_schema(&self) -> Option<&Json> {
+        self.model.as_ref().map(|(schema, _)| &**schema)
+    }
+
+    pub(crate) fn decode_model(
+        &self,
+        node: &Node,
+    ) -> Option<Result<Arc<dyn Any + Send + Sync>, NodeError>> {
+        self.model.as_ref().map(|(_, decode)| decode(node))
+    }
+
+    /// What is wrong with the step types themselves; a program must not start with any.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}

@@ -1,0 +1,288 @@
+//! [`FlowSpec`]: a flow as it was written, before anything is resolved. Both dialects parse to it, and it can be built
+//! in Rust.
+
+mod reference;
+
+pub use reference::Reference;
+
+use crate::diagnostics::{Span, Spanned};
+use crate::node::Node;
+use crate::types::Type;
+use crate::value::Value;
+
+/// The keys of a step that are not its configuration.
+pub const RESERVED_STEP_KEYS: &[&str] =
+    &["type", "doc", "with", "next", "output", "outputs", "wiring"];
+
+/// Names that no step may have, because references use them.
+pub const RESERVED_STEP_NAMES: &[&str] = &["inputs", "variables", "visits", "end"];
+
+/// A flow as written.
+#[derive(Clone, Debug, Default)]
+pub struct FlowSpec {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The input that gives the run's seed; only at the top.
+    pub seed: Option<Spanned<Reference>>,
+    /// The inputs, where they are listed; else they are what the steps want.
+    pub inputs: Option<Vec<InputSpec>>,
+    /// The outputs, where they are listed; else the names that every path to an end produces.
+    pub outputs: Option<Vec<OutputSpec>>,
+    /// Models by name; seen by all flows below.
+    pub models: Vec<DefinitionSpec>,
+    /// How many steps one visit of this flow may take.
+    pub max_steps: Option<Spanned<u64>>,
+    /// Whether names wire data.
+    pub wiring: Wiring,
+    /// The steps, in the order written.
+    pub steps: Vec<StepSpec>,
+    /// Subflows by name; seen by all flows below.
+    pub flows: Vec<(Spanned<String>, Self)>,
+    /// Where the flow stands.
+    pub span: Span,
+}
+
+impl Default for Spanned<String> {
+    fn default() -> Self {
+        String::new().into()
+    }
+}
+
+/// An input of a flow.
+#[derive(Clone, Debug)]
+pub struct InputSpec {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its type.
+    pub value_type: Type,
+    /// What it is where nothing is given.
+    pub default: Option<Value>,
+    /// What it is for.
+    pub description: Option<String>,
+}
+
+/// An output of a flow.
+#[derive(Clone, Debug)]
+pub struct OutputSpec {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Where it comes from.
+    pub wire: Wire,
+}
+
+/// Something that a flow defines by name for its steps, such as a model.
+#[derive(Clone, Debug)]
+pub struct DefinitionSpec {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its configuration; `use: other` takes over what another definition says.
+    pub config: Node,
+}
+
+/// Whether names wire data, or `with` alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wiring {
+    /// An input takes the value of its name that was produced last.
+    #[default]
+    ByName,
+    /// Only what `with` says.
+    Explicit,
+}
+
+/// A step as written.
+#[derive(Clone, Debug)]
+pub struct StepSpec {
+    /// Its name in the flow.
+    pub name: Spanned<String>,
+    /// Its type in the registry.
+    pub step_type: Spanned<String>,
+    /// A note for readers.
+    pub doc: Option<String>,
+    /// Inputs that are wired by hand.
+    pub with: Vec<(Spanned<String>, Wire)>,
+    /// Where each branch goes; see [`Next`].
+    pub next: Next,
+    /// `output: name`: the new name of the only output.
+    pub output: Option<Spanned<String>>,
+    /// `outputs: { theirs: ours }`.
+    pub outputs: Vec<(Spanned<String>, Spanned<String>)>,
+    /// Overrides the flow's wiring for this step.
+    pub wiring: Option<Wiring>,
+    /// All other keys.
+    pub config: Node,
+    /// Where the step stands.
+    pub span: Span,
+}
+
+/// Where an input's value comes from.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    /// The source.
+    pub kind: WireKind,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// The kinds of a wire.
+#[derive(Clone, Debug)]
+pub enum WireKind {
+    /// One reference.
+    Reference(Reference),
+    /// The one of these that was produced last.
+    Latest(Vec<Spanned<Reference>>),
+    /// A constant.
+    Value(Value),
+}
+
+/// Where a step's branches go.
+#[derive(Clone, Debug, Default)]
+pub enum Next {
+    /// The branch `next` goes to the following step, or ends the flow after the last one.
+    #[default]
+    Following,
+    /// Every branch goes there.
+    To(Target),
+    /// Each branch on its own.
+    ByBranch(Vec<(Spanned<String>, Target)>),
+}
+
+/// What a branch leads to.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A step, or `end`.
+    Step(Spanned<String>),
+    /// A retry edge.
+    Retry {
+        /// The step that runs again.
+        step: Spanned<String>,
+        /// How often it runs at most in one visit of the flow.
+        max_trials: Spanned<Count>,
+        /// Where it goes then.
+        otherwise: Box<Self>,
+        /// Where the edge stands.
+        span: Span,
+    },
+}
+
+/// A number that may come late.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Known.
+    Now(u32),
+    /// Read when it is needed.
+    From(Reference),
+}
+
+impl FlowSpec {
+    /// An empty flow, to be built in Rust.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into().into(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds an input.
+    #[must_use]
+    pub fn input(mut self, name: &str, value_type: Type, default: Option<Value>) -> Self {
+        let input = InputSpec {
+            name: name.to_owned().into(),
+            value_type,
+            default,
+            description: None,
+        };
+        self.inputs.get_or_insert_default().push(input);
+        self
+    }
+
+    /// Adds an output; `from` is a reference such as `step.output`.
+    #[must_use]
+    pub fn output(mut self, name: &str, from: &str) -> Self {
+        let output = OutputSpec {
+            name: name.to_owned().into(),
+            wire: Wire::reference(from),
+        };
+        self.outputs.get_or_insert_default().push(output);
+        self
+    }
+
+    /// Adds a model.
+    #[must_use]
+    pub fn model(mut self, name: &str, config: &serde_json::Value) -> Self {
+        self.models.push(DefinitionSpec {
+            name: name.to_owned().into(),
+            config: Node::from_json(config),
+        });
+        self
+    }
+
+    /// Adds a step after the last one.
+    #[must_use]
+    pub fn step(mut self, step: StepSpec) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// Adds a subflow.
+    #[must_use]
+    pub fn flow(mut self, flow: Self) -> Self {
+        self.flows.push((flow.name.clone(), flow));
+        self
+    }
+}
+
+impl StepSpec {
+    /// A step of a registered type with its configuration.
+    pub fn new(name: &str, step_type: &str, config: &serde_json::Value) -> Self {
+        Self {
+            name: name.to_owned().into(),
+            step_type: step_type.to_owned().into(),
+            doc: None,
+            with: Vec::new(),
+            next: Next::Following,
+            output: None,
+            outputs: Vec::new(),
+            wiring: None,
+            config: Node::from_json(config),
+            span: Span::none(),
+        }
+    }
+
+    /// Wires an input by hand.
+    #[must_use]
+    pub fn with(mut self, input: &str, from: &str) -> Self {
+        self.with
+            .push((input.to_owned().into(), Wire::reference(from)));
+        self
+    }
+
+    /// Renames the only output.
+    #[must_use]
+    pub fn output(mut self, name: &str) -> Self {
+        self.output = Some(name.to_owned().into());
+        self
+    }
+
+    /// Sends a branch to a step, or to `end`.
+    #[must_use]
+    pub fn branch(mut self, branch: &str, to: &str) -> Self {
+        let target = (branch.to_owned().into(), Target::Step(to.to_owned().into()));
+        match &mut self.next {
+            Next::ByBranch(targets) => targets.push(target),
+            other => *other = Next::ByBranch(vec![target]),
+        }
+        self
+    }
+}
+
+impl Wire {
+    /// A wire from a reference such as `step.output`.
+    pub fn reference(text: &str) -> Self {
+        Self {
+            kind: WireKind::Reference(Reference::parse(text)),
+            span: Span::none(),
+        }
+    }
+}

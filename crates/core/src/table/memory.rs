@@ -1,0 +1,154 @@
+//! A table whose batches are held in memory.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{Field, Schema, SchemaRef};
+
+use super::{BATCH_ROWS, Batches, ColumnBuilder, TableError, TableSource, field};
+use crate::types::Type;
+use crate::value::Value;
+
+/// Batches of one schema, in memory.
+#[derive(Clone, Debug)]
+pub struct MemoryTable {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    rows: u64,
+}
+
+impl MemoryTable {
+    /// A table of these batches; each must have the schema.
+    pub fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
+        Self {
+            schema,
+            batches,
+            rows,
+        }
+    }
+
+    /// A table of rows given as values, in the order of `columns`.
+    ///
+    /// # Errors
+    /// `table.type` when a value does not fit its column.
+    pub fn from_rows(
+        columns: &[(String, Type)],
+        rows: impl IntoIterator<Item = Vec<Value>>,
+    ) -> Result<Self, TableError> {
+        let fields: Vec<Field> = columns.iter().map(|(name, t)| field(name, t)).collect();
+        let mut writer = MemoryWriter::new(
+            Arc::new(Schema::new(fields)),
+            columns.iter().map(|(_, t)| t.clone()),
+        );
+        for row in rows {
+            writer.push(&row)?;
+        }
+        writer.finish()
+    }
+}
+
+impl TableSource for MemoryTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn len(&self) -> Option<u64> {
+        Some(self.rows)
+    }
+
+    fn scan(&self, rows: Range<u64>) -> Result<Batches, TableError> {
+        let mut first = 0_u64;
+        let mut parts = Vec::new();
+        for batch in &self.batches {
+            let last = first + batch.num_rows() as u64;
+            let (from, to) = (rows.start.max(first), rows.end.min(last));
+            if from < to {
+                let offset = usize::try_from(from - first).unwrap_or(usize::MAX);
+                let length = usize::try_from(to - from).unwrap_or(usize::MAX);
+                parts.push(Ok(batch.slice(offset, length)));
+            }
+            first = last;
+        }
+        Ok(Box::new(parts.into_iter()))
+    }
+}
+
+/// Collects rows of values into a [`MemoryTable`], a batch at a time.
+pub(crate) struct MemoryWriter {
+    schema: SchemaRef,
+    builders: Vec<ColumnBuilder>,
+    batches: Vec<RecordBatch>,
+}
+
+impl MemoryWriter {
+    /// A writer for rows of these types; `schema` has one field for each.
+    pub(crate) fn new(schema: SchemaRef, types: impl IntoIterator<Item = Type>) -> Self {
+        Self {
+            schema,
+            builders: types.into_iter().map(|t| ColumnBuilder::new(&t)).collect(),
+            batches: Vec::new(),
+        }
+    }
+
+    /// Adds a row, one value for each column.
+    pub(crate) fn push(&mut self, row: &[Value]) -> Result<(), TableError> {
+        for ((builder, value), field) in self.builders.iter_mut().zip(row).zip(self.schema.fields())
+        {
+            builder.push(value).map_err(|e| TableError {
+                message: format!("column `{}`: {}", field.name(), e.message),
+                ..e
+            })?;
+        }
+        if self.builders.first().is_some_and(|b| b.len() >= BATCH_ROWS) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), TableError> {
+        let arrays: Vec<ArrayRef> = self
+            .builders
+            .iter_mut()
+            .map(ColumnBuilder::finish)
+            .collect();
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)
+            .map_err(|e| TableError::new("table.type", e.to_string()))?;
+        self.batches.push(batch);
+        Ok(())
+    }
+
+    /// The table of all rows.
+    pub(crate) fn finish(mut self) -> Result<MemoryTable, TableError> {
+        if self.builders.first().is_some_and(|b| !b.is_empty()) {
+            self.flush()?;
+        }
+        Ok(MemoryTable::new(self.schema, self.batches))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Table;
+
+    #[test]
+    fn any_range_reads_the_rows_of_that_range() {
+        let columns = [("n".to_owned(), Type::integer())];
+        let rows = (0..10_000).map(|n| vec![Value::Int(n)]);
+        let table = Table::new(MemoryTable::from_rows(&columns, rows).unwrap());
+        assert_eq!(table.to_string(), "10000 rows × 1 columns");
+        for range in [0..0, 0..10, 4090..4100, 9_999..20_000] {
+            let read: Vec<_> = table
+                .objects(range.clone())
+                .unwrap()
+                .map(|o| o.unwrap().values()[0].clone())
+                .collect();
+            let expected: Vec<_> = (range.start..range.end.min(10_000))
+                .map(|n| Value::Int(i64::try_from(n).unwrap()))
+                .collect();
+            assert_eq!(read, expected);
+        }
+    }
+}
