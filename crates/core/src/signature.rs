@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde_json::Value as Json;
 
+use crate::diagnostics::Span;
 use crate::types::Type;
 use crate::value::Value;
 
@@ -101,6 +102,17 @@ pub struct ModelUse {
     pub offline: bool,
 }
 
+/// A file whose name stands in a step's configuration, so that it can be looked at before anything runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileUse {
+    /// Its name as written.
+    pub path: String,
+    /// Whether it is written; else it is read.
+    pub write: bool,
+    /// Where the name stands.
+    pub span: Span,
+}
+
 /// What a step takes, gives and can end in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Signature {
@@ -114,6 +126,8 @@ pub struct Signature {
     pub models: Vec<ModelUse>,
     /// Inputs of the flow that the step reads by itself, `inputs.name` in an expression.
     pub flow_inputs: Vec<String>,
+    /// Files whose names stand in the configuration.
+    pub files: Vec<FileUse>,
     /// Of these pairs of table inputs, the second was mapped from rows of the first.
     pub joins: Vec<(String, String)>,
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::frame::{Frame, State, walk};
-use super::{Run, RunOptions};
+use super::{ItemFailure, Run, RunOptions};
 use crate::address::{Address, FrameKind};
 use crate::cast::cast;
 use crate::error::StepError;
@@ -188,12 +188,23 @@ impl<'a> StepCx<'a> {
         }
     }
 
+    /// The failure of the lowest item of a map that this step ran.
+    pub fn first_failure(&self) -> Option<ItemFailure> {
+        let map = self.address().to_string();
+        self.run.failures().into_iter().find(|f| f.map == map)
+    }
+
     /// Counts one more attempt for the item that this step belongs to.
     pub fn count_retry(&self) {
         if let Some(item) = &self.frame.item {
             item.retries
                 .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
+    }
+
+    /// Counts something that the run's summary shows under this name, such as replies without a verdict.
+    pub fn count(&self, name: &str, times: u64) {
+        self.run.count(name, times);
     }
 
     /// Tells the observers something.

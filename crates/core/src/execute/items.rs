@@ -251,7 +251,7 @@ async fn run_item<I>(
     if let Some(kept) = work.run.journal.item(&work.map_key, index)? {
         return Ok(kept);
     }
-    if work.tell && work.run.observers.wants_inner() {
+    if work.tell {
         work.run.observers.tell(&Event::ItemStarted {
             map: &work.map,
             index,

@@ -5,7 +5,7 @@ mod frame;
 mod items;
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,8 +47,8 @@ impl Resources {
 
     /// Adds one, in the place of an earlier one of its type.
     #[must_use]
-    pub fn with<T: Send + Sync + 'static>(mut self, resource: T) -> Self {
-        self.0.insert(TypeId::of::<T>(), Arc::new(resource));
+    pub fn with<T: Send + Sync + 'static>(mut self, resource: Arc<T>) -> Self {
+        self.0.insert(TypeId::of::<T>(), resource);
         self
     }
 
@@ -116,6 +116,7 @@ pub struct Run {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) stop: Arc<Stop>,
     totals: Mutex<Usage>,
+    counters: Mutex<BTreeMap<String, u64>>,
     failures: Mutex<Vec<ItemFailure>>,
 }
 
@@ -129,6 +130,7 @@ impl Run {
             journal: Arc::new(NoJournal),
             stop: Arc::default(),
             totals: Mutex::default(),
+            counters: Mutex::default(),
             failures: Mutex::default(),
         }
     }
@@ -166,6 +168,11 @@ impl Run {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What steps have counted, by name.
+    pub fn counters(&self) -> BTreeMap<String, u64> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// All items that failed, by map and place.
     pub fn failures(&self) -> Vec<ItemFailure> {
         let mut failures = self
@@ -179,6 +186,11 @@ impl Run {
 
     fn add_usage(&self, usage: Usage) {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner) += usage;
+    }
+
+    fn count(&self, name: &str, times: u64) {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        *counters.entry(name.to_owned()).or_default() += times;
     }
 
     fn add_failure(&self, failure: ItemFailure) {

@@ -76,7 +76,7 @@ impl TableSource for MemoryTable {
 }
 
 /// Collects rows of values into a [`MemoryTable`], a batch at a time.
-pub(crate) struct MemoryWriter {
+pub struct MemoryWriter {
     schema: SchemaRef,
     builders: Vec<ColumnBuilder>,
     batches: Vec<RecordBatch>,
@@ -84,7 +84,7 @@ pub(crate) struct MemoryWriter {
 
 impl MemoryWriter {
     /// A writer for rows of these types; `schema` has one field for each.
-    pub(crate) fn new(schema: SchemaRef, types: impl IntoIterator<Item = Type>) -> Self {
+    pub fn new(schema: SchemaRef, types: impl IntoIterator<Item = Type>) -> Self {
         Self {
             schema,
             builders: types.into_iter().map(|t| ColumnBuilder::new(&t)).collect(),
@@ -93,7 +93,10 @@ impl MemoryWriter {
     }
 
     /// Adds a row, one value for each column.
-    pub(crate) fn push(&mut self, row: &[Value]) -> Result<(), TableError> {
+    ///
+    /// # Errors
+    /// `table.type` when a value does not fit its column.
+    pub fn push(&mut self, row: &[Value]) -> Result<(), TableError> {
         for ((builder, value), field) in self.builders.iter_mut().zip(row).zip(self.schema.fields())
         {
             builder.push(value).map_err(|e| TableError {
@@ -120,7 +123,10 @@ impl MemoryWriter {
     }
 
     /// The table of all rows.
-    pub(crate) fn finish(mut self) -> Result<MemoryTable, TableError> {
+    ///
+    /// # Errors
+    /// `table.type` when the columns do not make a batch of the schema.
+    pub fn finish(mut self) -> Result<MemoryTable, TableError> {
         if self.builders.first().is_some_and(|b| !b.is_empty()) {
             self.flush()?;
         }

@@ -15,10 +15,10 @@ use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 pub use column::{ColumnBuilder, cell, data_type};
-pub use memory::MemoryTable;
+pub use memory::{MemoryTable, MemoryWriter};
 
 use crate::types::{Kind, Type};
-use crate::value::{Keys, Object, Value};
+use crate::value::{Keys, List, Object, Value};
 
 /// The hidden column of a map's table: which row of the map's sources each row came from, counted from 0.
 pub const SOURCE_ROWS: &str = "source_rows";
@@ -338,6 +338,24 @@ pub fn type_of(field: &Field) -> Type {
     } else {
         found
     }
+}
+
+/// One column of a table as a list, which is built when somebody first reads it. The table must be one that is held in
+/// memory, so that reading it cannot fail; what cannot be read is null.
+pub fn column_view(table: &Table, column: usize, column_type: Type) -> List {
+    let len = usize::try_from(table.len().unwrap_or(0)).unwrap_or(usize::MAX);
+    let table = table.clone();
+    List::view(len, move || {
+        let batches = table.scan_all().into_iter().flatten().filter_map(Result::ok);
+        batches
+            .flat_map(|batch| {
+                let array = Arc::clone(batch.column(column));
+                let values: Vec<Value> =
+                    (0..batch.num_rows()).map(|row| cell(array.as_ref(), row, &column_type)).collect();
+                values
+            })
+            .collect()
+    })
 }
 
 /// The rows of a table as a list value, for steps that want a list.

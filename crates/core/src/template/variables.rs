@@ -82,6 +82,14 @@ impl Finder {
         result
     }
 
+    /// Walks a body in a scope of its own and gives the names that it bound.
+    fn names_set_by(&mut self, body: &[ast::Stmt<'_>]) -> Result<BTreeSet<String>, TemplateError> {
+        self.bound.push(BTreeSet::new());
+        let walked = self.statements(body);
+        let names = self.bound.pop().unwrap_or_default();
+        walked.map(|()| names)
+    }
+
     fn statements(&mut self, body: &[ast::Stmt<'_>]) -> Result<(), TemplateError> {
         body.iter().try_for_each(|s| self.statement(s))
     }
@@ -106,9 +114,13 @@ impl Finder {
             }
             Stmt::IfCond(c) => {
                 self.condition(&c.expr)?;
-                // What one side sets may be unset on the other, so it stays inside.
-                self.scoped(|me| me.statements(&c.true_body))?;
-                self.scoped(|me| me.statements(&c.false_body))
+                let set_if_true = self.names_set_by(&c.true_body)?;
+                let set_if_false = self.names_set_by(&c.false_body)?;
+                // A name that only one side sets may be unset afterwards, so reading it then reads a variable.
+                if let Some(scope) = self.bound.last_mut() {
+                    scope.extend(set_if_true.intersection(&set_if_false).cloned());
+                }
+                Ok(())
             }
             Stmt::WithBlock(w) => self.scoped(|me| {
                 for (target, value) in &w.assignments {

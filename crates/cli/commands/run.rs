@@ -1,0 +1,278 @@
+//! `flowrun FILE`: runs a flow.
+
+mod inputs;
+mod models;
+mod output;
+mod side_files;
+mod signals;
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Instant;
+
+use flowrun_core::error::{INTERRUPTED, StepError};
+use flowrun_core::events::{Observers, Usage};
+use flowrun_core::execute::{Outputs, Resources, Run, RunOptions, Stop as StopRun, execute};
+use flowrun_core::journal::MemoryJournal;
+use flowrun_core::registry::Registry;
+use flowrun_core::value::Value;
+use flowrun_steps::Files;
+use serde_json::{Map, json};
+
+use super::{FAILED, Stop, print_out};
+use crate::args::RunArgs;
+use crate::load::{Loaded, check_files, load};
+use crate::render::{Screen, plural, thousands};
+use crate::report::{Preview, Progress, Record, clock};
+
+use models::Bound;
+use output::Writers;
+use signals::Signals;
+
+/// Everything that is known before the first step runs.
+struct Prepared {
+    loaded: Loaded,
+    inputs: Vec<Value>,
+    given: Map<String, serde_json::Value>,
+    seed: u64,
+    writers: Writers,
+    files: Arc<Files>,
+    models: Bound,
+}
+
+pub(super) fn run(registry: &Registry, args: &RunArgs, screen: &Screen, verbose: u8) -> Result<(), Stop> {
+    let prepared = prepare(registry, args, screen)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Stop::usage(format!("no threads can be started: {e}")))?;
+    let code = runtime.block_on(go(prepared, args, screen, verbose))?;
+    // A step that blocks a thread must not hold the process.
+    runtime.shutdown_background();
+    if code == 0 { Ok(()) } else { Err(Stop::Code(code)) }
+}
+
+fn prepare(registry: &Registry, args: &RunArgs, screen: &Screen) -> Result<Prepared, Stop> {
+    let Some(file) = &args.file else { return Err(Stop::usage("there is no flow to run")) };
+    let allow: Vec<_> = args.allow_path.iter().map(std::path::absolute).collect::<Result<_, _>>().map_err(|e| {
+        Stop::usage(format!("`--allow-path`: {e}"))
+    })?;
+    let loaded = load(registry, file, None, &allow)?;
+    let flow = &loaded.compiled.flow;
+    let working = std::env::current_dir().map_err(|e| Stop::usage(format!("there is no working folder: {e}")))?;
+    let mut files = Files::new(&loaded.folder, &working);
+    files.flow_name = flow.name.to_string();
+    files.allowed = allow;
+    let writers = Writers::new(flow, &args.output, args.json)?;
+    files.destinations = writers.destinations();
+    let given = inputs::given(flow, args, &working, &mut files)?;
+    let (inputs, seed) = inputs::bind(flow, given, args.seed)?;
+    let shown = inputs::shown(flow, &inputs);
+    let models = models::bind(&loaded.compiled.models, &args.model)?;
+    let wrong = check_files(flow, &files, args.preview.is_none());
+    if wrong.has_errors() {
+        return Err(Stop::Diagnostics(wrong.sorted()));
+    }
+    if args.preview.is_none() {
+        writers.check(&working)?;
+    }
+    if !args.quiet {
+        screen.diagnostics_of(&loaded.warnings);
+    }
+    Ok(Prepared { inputs, given: shown, seed, writers, files: Arc::new(files), models, loaded })
+}
+
+async fn go(prepared: Prepared, args: &RunArgs, screen: &Screen, verbose: u8) -> Result<u8, Stop> {
+    let Prepared { loaded, inputs, given, seed, writers, files, models } = prepared;
+    let flow = Arc::clone(&loaded.compiled.flow);
+    let talks = !args.quiet && !args.json;
+    if talks {
+        header(screen, &flow.name, seed, &models, args.preview);
+    }
+    let record = Arc::new(Record::default());
+    let preview = Arc::new(Preview::default());
+    let mut observers = Observers::new().with(record.clone());
+    if args.preview.is_some() {
+        observers = observers.with(preview.clone());
+    }
+    if talks {
+        let terminal = std::io::stderr().is_terminal();
+        let names = flow.steps.iter().map(|s| &*s.name);
+        observers = observers.with(Arc::new(Progress::new(screen.clone(), terminal, verbose > 0, names)));
+    }
+    let stop = Arc::new(StopRun::default());
+    let described = models.described();
+    let run = Run::new(RunOptions { seed, parallel: args.parallel, preview: args.preview })
+        .resources(Resources::new().with(Arc::clone(&files)).with(Arc::new(models.into_models())))
+        .observers(observers)
+        .journal(Arc::new(MemoryJournal::new()))
+        .stop(Arc::clone(&stop));
+    let run = Arc::new(run);
+    let signals = Signals::listen(&stop, screen, talks).map_err(Stop::usage)?;
+    let began = Instant::now();
+    let ended = execute(&flow, inputs, &run).await;
+    let took = began.elapsed();
+    let report = Report {
+        loaded: &loaded,
+        given,
+        seed,
+        models: described,
+        run: &run,
+        record: &record,
+        files: &files,
+        ended: &ended,
+    };
+    if args.preview.is_some() && !args.quiet {
+        preview.show(screen);
+    }
+    let mut code = ended.as_ref().map_or_else(|error| code_of(error, &signals), |_| 0);
+    if args.preview.is_none()
+        && let Err(message) = side_files::write(&report, &writers)
+    {
+        screen.error(&message, None);
+        code = code.max(FAILED);
+    }
+    if args.json {
+        print_out(&format!("{}\n", report.json(took)))?;
+    } else if talks {
+        report.summary(screen, took);
+    }
+    if let Err(error) = &ended {
+        report.failure(screen, error);
+    }
+    Ok(code)
+}
+
+fn code_of(error: &StepError, signals: &Signals) -> u8 {
+    if error.code == INTERRUPTED { signals.exit_code() } else { FAILED }
+}
+
+fn header(screen: &Screen, name: &str, seed: u64, models: &Bound, preview: Option<u64>) {
+    screen.line(&format!("{}  seed {seed}", screen.bold(name)));
+    if let Some(items) = preview {
+        screen.line(&format!("  preview of {}: nothing is written", plural(usize::try_from(items).unwrap_or(usize::MAX), "item")));
+    }
+    for (names, answered) in models.by_answer() {
+        screen.line(&format!("  models   {}: {answered}", names.join(", ")));
+    }
+}
+
+/// A run that has ended.
+struct Report<'a> {
+    loaded: &'a Loaded,
+    given: Map<String, serde_json::Value>,
+    seed: u64,
+    models: BTreeMap<String, String>,
+    run: &'a Run,
+    record: &'a Record,
+    files: &'a Files,
+    ended: &'a Result<Outputs, StepError>,
+}
+
+impl Report<'_> {
+    fn rows(&self) -> Option<u64> {
+        let written = self.files.written();
+        written.iter().rfind(|w| w.holds == "accepted").map(|w| w.report.rows)
+    }
+
+    fn offline(&self) -> bool {
+        !self.models.is_empty() && self.models.values().all(|m| m.starts_with("offline"))
+    }
+
+    /// Outputs as JSON; a table by its rows.
+    fn outputs(&self) -> serde_json::Value {
+        let Ok(outputs) = self.ended else { return serde_json::Value::Null };
+        let entries = outputs.values.iter().map(|(name, value)| {
+            let json = value.to_json().unwrap_or_else(|e| json!({"error": e.to_string()}));
+            (name.to_string(), json)
+        });
+        serde_json::Value::Object(entries.collect())
+    }
+
+    fn json(&self, took: std::time::Duration) -> serde_json::Value {
+        let error = self.ended.as_ref().err().map(|error| {
+            json!({
+                "code": error.code,
+                "message": error.message,
+                "step": error.at.as_ref().map(ToString::to_string),
+                "help": error.help,
+            })
+        });
+        json!({
+            "flow": &*self.loaded.compiled.flow.name,
+            "seed": self.seed,
+            "status": if error.is_none() { "finished" } else { "failed" },
+            "error": error,
+            "end": self.ended.as_ref().ok().and_then(|o| o.end.as_deref()),
+            "outputs": self.outputs(),
+            "files": self.files.written(),
+            "models": self.models,
+            "maps": self.record.maps(),
+            "counters": self.run.counters(),
+            "scores": self.record.scores(),
+            "usage": self.run.usage(),
+            "seconds": took.as_secs_f64(),
+        })
+    }
+
+    fn summary(&self, screen: &Screen, took: std::time::Duration) {
+        let mut lines = Vec::new();
+        for (name, times) in self.run.counters() {
+            lines.push(format!("  {}: {name}", thousands(times)));
+        }
+        if let Ok(outputs) = self.ended {
+            for (name, value) in outputs.values.iter().filter(|(_, v)| !matches!(v, Value::Table(_))) {
+                lines.push(format!("  {}  {}", screen.bold(name), shown(value)));
+            }
+            if let Some(end) = &outputs.end {
+                lines.push(format!("  ended at {end}"));
+            }
+        }
+        screen.line("");
+        for line in &lines {
+            screen.line(line);
+        }
+        if !lines.is_empty() {
+            screen.line("");
+        }
+        let usage = self.run.usage();
+        let what = self.rows().map_or_else(|| "done".to_owned(), |n| plural(usize::try_from(n).unwrap_or(usize::MAX), "row"));
+        screen.line(&format!("{what} in {}{}", clock(took), self.used(usage)));
+    }
+
+    fn used(&self, usage: Usage) -> String {
+        if usage.calls == 0 && usage.tries == 0 {
+            return String::new();
+        }
+        let tokens = match (usage.input_tokens, usage.output_tokens) {
+            (0, 0) => "–".to_owned(),
+            (input, output) => {
+                let least = if usage.uncounted > 0 { "at least " } else { "" };
+                format!("{least}{} in, {} out", thousands(input), thousands(output))
+            }
+        };
+        let offline = if self.offline() { "   (offline)" } else { "" };
+        let tries = match usage.tries.saturating_sub(usage.calls) {
+            0 => String::new(),
+            again => format!(" (+{} tries)", thousands(again)),
+        };
+        format!("   model calls {}{tries}   tokens {tokens}   cost –{offline}", thousands(usage.calls))
+    }
+
+    fn failure(&self, screen: &Screen, error: &StepError) {
+        let done: u64 = self.record.maps().iter().map(|m| m.items.asked - m.items.not_run).sum();
+        let mut help = Vec::new();
+        if error.code == INTERRUPTED && done > 0 {
+            help.push(format!("{} had finished", plural(usize::try_from(done).unwrap_or(usize::MAX), "item")));
+        }
+        screen.step_error(error, &help);
+    }
+}
+
+/// An output for a person: a text as it is, all else as JSON.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.lines().count() <= 1 => text.to_string(),
+        Value::String(text) => format!("\n    {}", text.trim_end().replace('\n', "\n    ")),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,116 @@
+//! The inputs of a run: from `-i`, from a file, from the flow's defaults.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use flowrun_core::cast::parse_text;
+use flowrun_core::diagnostics::nearest;
+use flowrun_core::execute;
+use flowrun_core::flow::Flow;
+use flowrun_core::types::Kind;
+use flowrun_core::value::Value;
+use flowrun_data::read::{ReadOptions, open};
+use flowrun_steps::Files;
+use flowrun_yaml::{ParseOptions, parse_node};
+
+use crate::args::RunArgs;
+use crate::commands::Stop;
+
+/// The values that the person gave; those of `-i` win over those of the file.
+pub(super) fn given(
+    flow: &Flow,
+    args: &RunArgs,
+    working: &Path,
+    files: &mut Files,
+) -> Result<HashMap<String, Value>, Stop> {
+    let mut values = HashMap::new();
+    if let Some(file) = &args.inputs {
+        values = from_file(file)?;
+    }
+    for text in &args.input {
+        let Some((name, value)) = text.split_once('=') else {
+            return Err(Stop::usage(format!("`-i {text}` is not of the form NAME=VALUE")));
+        };
+        let Some(port) = flow.input(name) else {
+            return Err(unknown(flow, name));
+        };
+        let wrong = |e: flowrun_core::cast::CastError| Stop::usage(format!("input `{name}`: {e}"));
+        // A table is named by its file; it is opened below.
+        let value = match port.value_type.without_null().kind {
+            Kind::Table => Value::from(value),
+            _ => parse_text(value, &port.value_type).map_err(wrong)?,
+        };
+        values.insert(name.to_owned(), value);
+    }
+    for port in &flow.inputs {
+        let kind = &port.value_type.without_null().kind;
+        let Some(Value::String(path)) = values.get(&port.name) else { continue };
+        if !matches!(kind, Kind::Path | Kind::Table) {
+            continue;
+        }
+        // The person named the file, so it may be read wherever it lies.
+        let place = working.join(&**path);
+        if !place.is_file() {
+            return Err(Stop::usage(format!("input `{}`: there is no file `{path}`", port.name)));
+        }
+        let value = if *kind == Kind::Table {
+            let read = open(&place, &ReadOptions::default());
+            let read = read.map_err(|e| Stop::usage(format!("input `{}`: {e}", port.name)))?;
+            Value::Table(read.table)
+        } else {
+            Value::from(place.display().to_string())
+        };
+        files.allowed.push(place);
+        values.insert(port.name.clone(), value);
+    }
+    Ok(values)
+}
+
+fn unknown(flow: &Flow, name: &str) -> Stop {
+    let known: Vec<_> = flow.inputs.iter().map(|p| p.name.as_str()).collect();
+    let stop = Stop::usage(format!("the flow has no input `{name}`"));
+    match nearest(name, known.iter().copied()) {
+        Some(near) => stop.help(format!("did you mean `{near}`?")),
+        None if known.is_empty() => stop.help("it has no inputs at all"),
+        None => stop.help(format!("it has {}", known.join(", "))),
+    }
+}
+
+fn from_file(file: &Path) -> Result<HashMap<String, Value>, Stop> {
+    let name = file.display().to_string();
+    let text = std::fs::read(file).map_err(|e| Stop::usage(format!("`{name}` cannot be read: {e}")))?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let parsed = parse_node(&text, &ParseOptions::new(name.as_str(), folder)).map_err(Stop::Diagnostics)?;
+    match parsed.node.to_value() {
+        Value::Object(object) => Ok(object.iter().map(|(k, v)| (k.to_string(), v.clone())).collect()),
+        other => Err(Stop::usage(format!("`{name}` is a {}, not a mapping of inputs", other.type_name()))),
+    }
+}
+
+/// The inputs in the flow's order, and the run's seed.
+pub(super) fn bind(
+    flow: &Flow,
+    given: HashMap<String, Value>,
+    seed: Option<u64>,
+) -> Result<(Vec<Value>, u64), Stop> {
+    let inputs = execute::bind(flow, given).map_err(|wrong| Stop::usage(wrong.join("\n       ")))?;
+    let Some(name) = &flow.seed_input else { return Ok((inputs, seed.unwrap_or(0))) };
+    if seed.is_some() {
+        let stop = Stop::usage(format!("the flow takes its seed from the input `{name}`, so `--seed` has no place"));
+        return Err(stop.help(format!("write `-i {name}=N`")));
+    }
+    let place = flow.inputs.iter().position(|p| p.name == *name);
+    let value = place.and_then(|p| inputs[p].as_i64());
+    let seed = value.and_then(|v| u64::try_from(v).ok());
+    seed.map(|seed| (inputs, seed))
+        .ok_or_else(|| Stop::usage(format!("the seed, input `{name}`, must be an integer from 0")))
+}
+
+/// The inputs as the manifest shows them.
+pub(super) fn shown(flow: &Flow, inputs: &[Value]) -> serde_json::Map<String, serde_json::Value> {
+    flow.inputs
+        .iter()
+        .zip(inputs)
+        .map(|(port, value)| (port.name.clone(), value.to_json().unwrap_or(serde_json::Value::Null)))
+        .collect()
+}

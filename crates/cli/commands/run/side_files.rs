@@ -1,0 +1,89 @@
+//! The files beside a dataset: what failed, and the manifest.
+//!
+//! The manifest holds nothing that two runs with the same flow, inputs, seed and replies could differ in: no clock, and
+//! not how many items ran at once.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::Report;
+use super::output::Writers;
+
+/// Writes the failures and, of a run that has finished, the manifest.
+pub(super) fn write(report: &Report<'_>, writers: &Writers) -> Result<(), String> {
+    let working = &report.files.working_folder;
+    let written = report.files.written();
+    let main = written.iter().rfind(|w| w.holds == "accepted" && Some(w.step.as_str()) == writers.main_step());
+    let main = main.and_then(|w| w.file.as_deref());
+    let failures = writers.side_file(working, main, "failures.jsonl");
+    write_failures(report, &failures)?;
+    if report.ended.is_ok() {
+        let manifest = writers.side_file(working, main, "manifest.json");
+        replace(&manifest, format!("{:#}\n", manifest_of(report)).as_bytes())?;
+    }
+    Ok(())
+}
+
+fn write_failures(report: &Report<'_>, path: &Path) -> Result<(), String> {
+    let failures = report.run.failures();
+    if failures.is_empty() {
+        // Those of an earlier run would pass for this one's.
+        return match std::fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(wrong(path, &e)),
+            _ => Ok(()),
+        };
+    }
+    let mut text = Vec::new();
+    for failure in &failures {
+        let line = serde_json::to_string(failure).map_err(|e| e.to_string())?;
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+    }
+    replace(path, &text)
+}
+
+fn manifest_of(report: &Report<'_>) -> serde_json::Value {
+    let flow = &report.loaded.compiled.flow;
+    json!({
+        "flow": &*flow.name,
+        "flow_file": report.loaded.name,
+        "flow_digest": report.loaded.digest,
+        "program": concat!("flowrun ", env!("CARGO_PKG_VERSION")),
+        "seed": report.seed,
+        "inputs": report.given,
+        "models": report.models,
+        "end": report.ended.as_ref().ok().and_then(|o| o.end.as_deref()),
+        "maps": report.record.maps(),
+        "counters": report.run.counters(),
+        "scores": report.record.scores(),
+        "usage": report.run.usage(),
+        "read": report.files.read(),
+        "written": report.files.written(),
+    })
+}
+
+/// Writes beside the target, then renames.
+fn replace(path: &Path, text: &[u8]) -> Result<(), String> {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let beside = path.with_file_name(format!(".{name}.partial"));
+    let write = || {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut file = std::fs::File::create(&beside)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    write().map_err(|e| {
+        // What was written so far is of no use to anybody; the reason that is told is the first one.
+        let _ = std::fs::remove_file(&beside);
+        wrong(path, &e)
+    })
+}
+
+fn wrong(path: &Path, error: &std::io::Error) -> String {
+    format!("`{}` cannot be written: {error}", path.display())
+}

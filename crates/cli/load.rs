@@ -1,0 +1,170 @@
+//! From a file's name to a compiled flow.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flowrun_core::compile::compile;
+use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Span};
+use flowrun_core::flow::{Compiled, Flow};
+use flowrun_core::registry::Registry;
+use flowrun_steps::Files;
+use flowrun_yaml::{ParseOptions, parse};
+
+use crate::commands::Stop;
+
+/// A file that a step reads does not exist, or cannot be read.
+pub(crate) const MISSING_FILE: &str = "E0220";
+/// A file lies outside of the folders that a flow may use.
+pub(crate) const OUTSIDE: &str = "E0221";
+/// A file cannot be written where a step wants it.
+pub(crate) const NOT_WRITABLE: &str = "E0222";
+
+/// The codes of this file, with their titles and what they mean.
+pub(crate) const CODES: &[(&str, &str, &str)] = &[
+    (MISSING_FILE, "a file is missing", "A step reads a file that does not exist or is no file. Paths that are read are relative to the flow's file."),
+    (OUTSIDE, "a path leaves its folder", "What is read lies below the folder of the flow's file, what is written below the working folder. `--allow-path DIR` allows another folder."),
+    (NOT_WRITABLE, "a file cannot be written", "The folder of a target cannot be made or written, or the target is a folder itself. Nothing was started, so nothing was paid for."),
+];
+
+/// A flow, and where it comes from.
+pub(crate) struct Loaded {
+    pub(crate) compiled: Compiled,
+    pub(crate) warnings: Diagnostics,
+    /// The file as it was named.
+    pub(crate) name: String,
+    /// The folder that its paths are relative to.
+    pub(crate) folder: PathBuf,
+    /// The BLAKE3 digest of the text and of all that it inlines, in hexadecimal.
+    pub(crate) digest: String,
+}
+
+/// Reads, parses and compiles a flow.
+pub(crate) fn load(
+    registry: &Registry,
+    file: &Path,
+    base_dir: Option<&Path>,
+    allow: &[PathBuf],
+) -> Result<Loaded, Stop> {
+    let (name, text) = read(file)?;
+    let own_folder = if file == Path::new("-") { Path::new(".") } else { file.parent().unwrap_or(Path::new(".")) };
+    let folder = base_dir.unwrap_or(own_folder);
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = std::path::absolute(folder).map_err(|e| Stop::usage(format!("`{}`: {e}", folder.display())))?;
+    let environment = |variable: &str| std::env::var(variable).ok();
+    let options = ParseOptions::new(name.as_str(), &folder).env(&environment).allow(allow.iter().cloned());
+    let parsed = parse(&text, &options).map_err(Stop::Diagnostics)?;
+    let compiled = compile(&parsed.spec, registry).map_err(|mut wrong| {
+        wrong.extend(parsed.warnings.clone());
+        Stop::Diagnostics(wrong.sorted())
+    })?;
+    let mut digest = blake3::Hasher::new();
+    digest.update(&text);
+    for inlined in &parsed.files {
+        digest.update(inlined.source.text.as_bytes());
+    }
+    let mut warnings = parsed.warnings;
+    warnings.extend(compiled.warnings.clone());
+    let digest = digest.finalize().to_hex().to_string();
+    Ok(Loaded { compiled, warnings: warnings.sorted(), name, folder, digest })
+}
+
+fn read(file: &Path) -> Result<(String, Vec<u8>), Stop> {
+    let mut text = Vec::new();
+    if file == Path::new("-") {
+        let read = std::io::stdin().lock().read_to_end(&mut text);
+        read.map_err(|e| Stop::usage(format!("standard input cannot be read: {e}")))?;
+        return Ok(("<stdin>".to_owned(), text));
+    }
+    let name = file.display().to_string();
+    match std::fs::read(file) {
+        Ok(text) => Ok((name, text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Stop::usage(format!("there is no file `{name}`")))
+        }
+        Err(error) => Err(Stop::usage(format!("`{name}` cannot be read: {error}"))),
+    }
+}
+
+/// All flows below a flow, itself first, each once.
+pub(crate) fn all_flows(top: &std::sync::Arc<Flow>) -> Vec<std::sync::Arc<Flow>> {
+    let mut all = vec![std::sync::Arc::clone(top)];
+    let mut next = 0;
+    while next < all.len() {
+        let flow = std::sync::Arc::clone(&all[next]);
+        for inner in flow.steps.iter().flat_map(|s| s.flows.values()) {
+            if !all.iter().any(|f| std::sync::Arc::ptr_eq(f, inner)) {
+                all.push(std::sync::Arc::clone(inner));
+            }
+        }
+        next += 1;
+    }
+    all
+}
+
+/// Whether the files that steps read are there, and those that they write can be made; `write`: look at these too.
+pub(crate) fn check_files(flow: &std::sync::Arc<Flow>, files: &Files, write: bool) -> Diagnostics {
+    let mut wrong = Diagnostics::new();
+    for (top, flow) in all_flows(flow).iter().enumerate().map(|(n, flow)| (n == 0, flow)) {
+        for step in &flow.steps {
+            let redirected = top && files.destinations.contains_key(&*step.name);
+            for file in &step.signature.files {
+                let problem = match (file.write, write && !redirected) {
+                    (false, _) => to_read(files, &file.path, &file.span),
+                    (true, true) => to_write(files, &file.path, &file.span),
+                    (true, false) => None,
+                };
+                problem.into_iter().for_each(|p| wrong.push(p));
+            }
+        }
+    }
+    wrong
+}
+
+fn to_read(files: &Files, path: &str, span: &Span) -> Option<Diagnostic> {
+    let place = match files.to_read(path) {
+        Ok(place) => place,
+        Err(error) => return Some(outside(&error, span)),
+    };
+    if place.is_file() {
+        return None;
+    }
+    let what = if place.exists() { "is no file" } else { "does not exist" };
+    let message = format!("`{path}` {what}");
+    let wrong = Diagnostic::error(MISSING_FILE, message, span);
+    Some(wrong.help(format!("it was looked for at {}", files.shown(&place))))
+}
+
+fn to_write(files: &Files, path: &str, span: &Span) -> Option<Diagnostic> {
+    match files.to_write(path) {
+        Ok(place) => writable(&place).err().map(|why| Diagnostic::error(NOT_WRITABLE, format!("`{path}` {why}"), span)),
+        Err(error) => Some(outside(&error, span)),
+    }
+}
+
+fn outside(error: &flowrun_core::error::StepError, span: &Span) -> Diagnostic {
+    let wrong = Diagnostic::error(OUTSIDE, error.message.clone(), span);
+    match &error.help {
+        Some(help) => wrong.help(help.clone()),
+        None => wrong,
+    }
+}
+
+/// Whether a file could be made there; tried out in the nearest folder that exists.
+pub(crate) fn writable(place: &Path) -> Result<(), String> {
+    if place.is_dir() {
+        return Err("is a folder".to_owned());
+    }
+    let mut folder = place.parent().unwrap_or(Path::new("."));
+    while !folder.exists() {
+        folder = folder.parent().unwrap_or(Path::new("."));
+    }
+    if !folder.is_dir() {
+        return Err(format!("cannot be written: `{}` is no folder", folder.display()));
+    }
+    let probe = folder.join(format!(".flowrun-{}.probe", std::process::id()));
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).open(&probe);
+    match made {
+        Ok(_) => std::fs::remove_file(&probe).map_err(|e| format!("cannot be written: {e}")),
+        Err(error) => Err(format!("cannot be written: {error}")),
+    }
+}

@@ -1,0 +1,7 @@
+//! The program `flowrun`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flowrun::main(flowrun::standard())
+}

@@ -1,0 +1,254 @@
+//! The lines of a run: one a step, and one that moves while a map runs.
+//!
+//! On a terminal the moving line is a bar; elsewhere it is a line every ten seconds.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use flowrun_core::address::Address;
+use flowrun_core::events::{Event, ItemCounts, Observer};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use crate::render::{Screen, thousands};
+
+/// Time between two lines where there is no terminal.
+const EVERY: Duration = Duration::from_secs(10);
+const WIDEST_NAME: usize = 28;
+
+/// Tells a person how a run goes.
+pub(crate) struct Progress {
+    screen: Screen,
+    terminal: bool,
+    inner: bool,
+    width: usize,
+    maps: Mutex<HashMap<String, Arc<Moving>>>,
+}
+
+/// A map that runs.
+struct Moving {
+    name: String,
+    total: Option<u64>,
+    began: Instant,
+    said: Mutex<Instant>,
+    bar: Option<ProgressBar>,
+    counts: Counts,
+    counted: Mutex<Option<ItemCounts>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    started: AtomicU64,
+    accepted: AtomicU64,
+    rejected: AtomicU64,
+    failed: AtomicU64,
+    retried: AtomicU64,
+}
+
+impl Counts {
+    fn done(&self) -> u64 {
+        [&self.accepted, &self.rejected, &self.failed].iter().map(|n| n.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Progress {
+    /// Progress of a flow with steps of these names. `inner`: also the steps inside maps, retries and flows.
+    pub(crate) fn new<'n>(
+        screen: Screen,
+        terminal: bool,
+        inner: bool,
+        names: impl Iterator<Item = &'n str>,
+    ) -> Self {
+        let width = names.map(|n| n.chars().count()).max().unwrap_or(0).min(WIDEST_NAME);
+        Self { screen, terminal, inner, width, maps: Mutex::default() }
+    }
+
+    fn line(&self, name: &str, text: &str) {
+        let name = format!("{name:<width$}", width = self.width);
+        let line = format!("  {}  {text}", self.screen.bold(&name));
+        let line = line.trim_end();
+        let maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+        match maps.values().find_map(|m| m.bar.as_ref()) {
+            Some(bar) => bar.suspend(|| self.screen.line(line)),
+            None => self.screen.line(line),
+        }
+    }
+
+    fn start(&self, at: &Address, total: Option<u64>) {
+        let counts = Counts::default();
+        let name = at.to_string();
+        let moving = Arc::new(Moving {
+            bar: None,
+            name,
+            total,
+            began: Instant::now(),
+            said: Mutex::new(Instant::now()),
+            counts,
+            counted: Mutex::default(),
+        });
+        let moving = if self.terminal { self.with_bar(moving) } else { moving };
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner).insert(at.key(), moving);
+    }
+
+    fn with_bar(&self, moving: Arc<Moving>) -> Arc<Moving> {
+        let bar = ProgressBar::with_draw_target(moving.total, ProgressDrawTarget::stderr_with_hz(12));
+        let name = format!("{:<width$}", moving.name, width = self.width);
+        let shared = Arc::new(Moving {
+            name: moving.name.clone(),
+            total: moving.total,
+            began: moving.began,
+            said: Mutex::new(moving.began),
+            bar: Some(bar.clone()),
+            counts: Counts::default(),
+            counted: Mutex::default(),
+        });
+        let told = Arc::downgrade(&shared);
+        let style = ProgressStyle::with_template("  {prefix}  {bar:24}  {told}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ ");
+        bar.set_style(style.with_key("told", move |_: &ProgressState, out: &mut dyn Write| {
+            if let Some(moving) = told.upgrade() {
+                let _ = out.write_str(&moving.told());
+            }
+        }));
+        bar.set_prefix(self.screen.bold(&name));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        shared
+    }
+
+    fn moving(&self, at: &Address) -> Option<Arc<Moving>> {
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner).get(&at.key()).cloned()
+    }
+
+    fn item(&self, map: &Address, result: Result<bool, ()>, attempts: u32) {
+        let Some(moving) = self.moving(map) else { return };
+        let counter = match result {
+            Ok(true) => &moving.counts.accepted,
+            Ok(false) => &moving.counts.rejected,
+            Err(()) => &moving.counts.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if attempts > 1 {
+            moving.counts.retried.fetch_add(1, Ordering::Relaxed);
+        }
+        match &moving.bar {
+            Some(bar) => bar.inc(1),
+            None => {
+                let mut said = moving.said.lock().unwrap_or_else(PoisonError::into_inner);
+                if said.elapsed() >= EVERY {
+                    *said = Instant::now();
+                    drop(said);
+                    self.line(&moving.name, &moving.told());
+                }
+            }
+        }
+    }
+
+    fn finish(&self, at: &Address, branch: &str, note: Option<&str>) {
+        let moving = self.maps.lock().unwrap_or_else(PoisonError::into_inner).remove(&at.key());
+        let mut text = note.map(str::to_owned).unwrap_or_default();
+        if let Some(moving) = moving {
+            let counts = moving.counted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            text = counts.as_ref().map(counted).unwrap_or_default();
+        }
+        if branch != "next" {
+            text = format!("{text}   → {branch}").trim_start().to_owned();
+        }
+        self.line(&at.to_string(), &text);
+    }
+}
+
+impl Moving {
+    fn told(&self) -> String {
+        let counts = &self.counts;
+        let done = counts.done();
+        let (seconds, number) = (self.began.elapsed().as_secs_f64(), |n: &AtomicU64| thousands(n.load(Ordering::Relaxed)));
+        #[expect(clippy::cast_precision_loss, reason = "a rate for a person")]
+        let rate = if seconds > 0.0 { done as f64 / seconds } else { 0.0 };
+        let mut text = match self.total {
+            Some(total) => format!("{}/{}", thousands(done), thousands(total)),
+            None => thousands(done),
+        };
+        let _ = write!(text, "  {}/s", if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") });
+        #[expect(clippy::cast_precision_loss, reason = "a time for a person")]
+        if let Some(total) = self.total.filter(|_| rate > 0.0) {
+            let left = Duration::from_secs_f64((total.saturating_sub(done)) as f64 / rate).as_secs();
+            let _ = write!(text, "  eta {}:{:02}", left / 60, left % 60);
+        }
+        let in_flight = counts.started.load(Ordering::Relaxed).saturating_sub(done);
+        let _ = write!(
+            text,
+            "   accepted {}  rejected {}  failed {}   retried {}   {in_flight} in flight",
+            number(&counts.accepted),
+            number(&counts.rejected),
+            number(&counts.failed),
+            number(&counts.retried),
+        );
+        text
+    }
+}
+
+/// `150 items   148 accepted (3 after a retry), 1 rejected, 1 failed`.
+pub(crate) fn counted(counts: &ItemCounts) -> String {
+    let after = match counts.accepted_after_retry {
+        0 => String::new(),
+        n => format!(" ({} after a retry)", thousands(n)),
+    };
+    let mut text = format!(
+        "{} items   {} accepted{after}, {} rejected, {} failed",
+        thousands(counts.asked),
+        thousands(counts.accepted),
+        thousands(counts.rejected),
+        thousands(counts.failed),
+    );
+    if counts.not_run > 0 {
+        let _ = write!(text, ", {} not run", thousands(counts.not_run));
+    }
+    text
+}
+
+impl Observer for Progress {
+    fn wants_inner(&self) -> bool {
+        self.inner
+    }
+
+    fn on(&self, event: &Event<'_>) {
+        match event {
+            Event::MapStarted { at, total } if at.depth() == 0 => self.start(at, *total),
+            Event::ItemStarted { map, .. } => {
+                if let Some(moving) = self.moving(map) {
+                    moving.counts.started.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Event::ItemFinished { map, result, attempts, .. } => {
+                self.item(map, result.map_err(|_| ()), *attempts);
+            }
+            Event::MapFinished { at, counts, .. } if at.depth() == 0 => {
+                if let Some(moving) = self.moving(at) {
+                    *moving.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((*counts).clone());
+                    if let Some(bar) = &moving.bar {
+                        bar.finish_and_clear();
+                    }
+                }
+            }
+            Event::StepFinished { at, branch, note, .. } if at.depth() == 0 => self.finish(at, branch, *note),
+            Event::StepFinished { at, branch, note, .. } if self.inner => {
+                let text = note.map(str::to_owned).unwrap_or_else(|| format!("→ {branch}"));
+                self.line(&at.to_string(), &text);
+            }
+            Event::StepFailed { at, .. } if at.depth() == 0 => {
+                let moving = self.maps.lock().unwrap_or_else(PoisonError::into_inner).remove(&at.key());
+                let counts = moving.and_then(|m| m.counted.lock().unwrap_or_else(PoisonError::into_inner).clone());
+                if let Some(counts) = counts {
+                    self.line(&at.to_string(), &counted(&counts));
+                }
+            }
+            Event::StepFailed { at, error } if self.inner => {
+                self.line(&at.to_string(), &format!("failed: {}", error.message));
+            }
+            Event::Note { at, text } if at.depth() == 0 || self.inner => self.line(&at.to_string(), text),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! What goes to a model and what comes back, free of any provider's JSON.
+
+use std::ops::{Add, AddAssign};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Settings;
+
+/// Who says a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions that stand above the conversation.
+    System,
+    /// The side that asks.
+    User,
+    /// The model's side.
+    Assistant,
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// The text.
+    pub content: String,
+}
+
+impl Message {
+    /// A message with the given role.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self {
+            role,
+            content: content.into(),
+        }
+    }
+
+    /// A system message.
+    pub fn system(content: impl Into<String>) -> Self {
+        Self::new(Role::System, content)
+    }
+
+    /// A user message.
+    pub fn user(content: impl Into<String>) -> Self {
+        Self::new(Role::User, content)
+    }
+
+    /// An assistant message.
+    pub fn assistant(content: impl Into<String>) -> Self {
+        Self::new(Role::Assistant, content)
+    }
+}
+
+/// One call of a model.
+#[derive(Clone, Debug)]
+pub struct ChatRequest {
+    /// The conversation so far; the model writes its next message.
+    pub messages: Vec<Message>,
+    /// Settings of this call. Each one that is set wins over the model's own, the others stay as the model
+    /// has them.
+    pub settings: Settings,
+    /// What names this call in the run, as hexadecimal digits. It is sent as `X-Client-Request-Id`, is the
+    /// same for every try of the call, and gives `seed: auto` its value.
+    pub identity: String,
+}
+
+/// Why the model stopped writing.
+///
+/// Written as the word that OpenAI-compatible servers use, so that an unknown word survives a journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum FinishReason {
+    /// The text is complete, or a stop word was met. Also stands for a reply that gives no reason.
+    Stop,
+    /// The limit of tokens was reached: the text is cut.
+    Length,
+    /// A content filter removed text.
+    ContentFilter,
+    /// The model wants a tool called.
+    ToolCalls,
+    /// Any other word.
+    Other(String),
+}
+
+impl FinishReason {
+    /// The word for it on the wire.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ContentFilter => "content_filter",
+            Self::ToolCalls => "tool_calls",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl From<String> for FinishReason {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "stop" => Self::Stop,
+            "length" => Self::Length,
+            "content_filter" => Self::ContentFilter,
+            "tool_calls" => Self::ToolCalls,
+            _ => Self::Other(word),
+        }
+    }
+}
+
+impl From<FinishReason> for String {
+    fn from(reason: FinishReason) -> Self {
+        match reason {
+            FinishReason::Other(word) => word,
+            known => known.as_str().to_owned(),
+        }
+    }
+}
+
+/// A model's answer. It is plain data: what a journal keeps and gives back on resume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The text, as the model wrote it. Never empty.
+    pub text: String,
+    /// Why the model stopped.
+    pub finish_reason: FinishReason,
+    /// Tokens that the answering try cost. Failed tries report none.
+    pub usage: Usage,
+    /// How many HTTP tries it took, 1 where the first one answered.
+    pub tries: u32,
+    /// The model that the reply names; servers often answer with a dated version of the one asked for.
+    pub served_by: Option<String>,
+}
+
+/// Tokens of one reply, or of many added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the messages sent.
+    pub input_tokens: u64,
+    /// Tokens of the text written.
+    pub output_tokens: u64,
+    /// Whether the server counted. Where it did not, the numbers are estimates at four characters a token,
+    /// so that a budget does not see free calls. In a sum: whether every part was counted.
+    pub reported: bool,
+}
+
+/// No tokens at all, known exactly: the start of a sum.
+impl Default for Usage {
+    fn default() -> Self {
+        Self {
+            input_tokens: 0,
+            output_tokens: 0,
+            reported: true,
+        }
+    }
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            reported: self.reported && other.reported,
+        }
+    }
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl std::iter::Sum for Usage {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_survives_a_journal() {
+        for word in [
+            "stop",
+            "length",
+            "content_filter",
+            "tool_calls",
+            "eos_token",
+        ] {
+            let reply = Reply {
+                text: "a text".to_owned(),
+                finish_reason: word.to_owned().into(),
+                usage: Usage {
+                    input_tokens: 3,
+                    output_tokens: 2,
+                    reported: false,
+                },
+                tries: 2,
+                served_by: Some("small".to_owned()),
+            };
+            let json = serde_json::to_string(&reply).unwrap();
+            assert!(
+                json.contains(&format!("\"finish_reason\":\"{word}\"")),
+                "{json}"
+            );
+            assert_eq!(serde_json::from_str::<Reply>(&json).unwrap(), reply);
+        }
+    }
+
+    #[test]
+    fn a_sum_is_exact_only_where_every_part_is() {
+        let counted = Usage {
+            input_tokens: 10,
+            output_tokens: 4,
+            reported: true,
+        };
+        let guessed = Usage {
+            reported: false,
+            ..counted
+        };
+        assert_eq!(
+            [counted, counted].into_iter().sum::<Usage>(),
+            Usage {
+                input_tokens: 20,
+                output_tokens: 8,
+                reported: true
+            }
+        );
+        assert!(!(counted + guessed).reported);
+        assert!(Usage::default().reported);
+    }
+}

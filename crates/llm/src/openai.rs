@@ -1,0 +1,170 @@
+//! A model behind an OpenAI-compatible endpoint.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_openai::Client;
+use async_openai::config::Config;
+use async_openai::traits::RequestOptionsBuilder;
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use secrecy::SecretString;
+
+use crate::transport::{OneTry, received};
+use crate::wire::{WireReply, WireRequest};
+use crate::{
+    ChatRequest, HttpClient, MaxTokensKey, ModelConfig, ModelError, ModelErrorKind, Reply,
+    RetryConfig, Secret, Settings, retry,
+};
+
+/// Names a call to the server, the same over all its tries.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
+
+/// A model behind an OpenAI-compatible endpoint, ready to be called.
+pub struct OpenAiModel {
+    client: Client<Endpoint>,
+    model: String,
+    settings: Settings,
+    max_tokens_key: MaxTokensKey,
+    retry: RetryConfig,
+    host: Arc<str>,
+    key: Option<Secret>,
+}
+
+impl OpenAiModel {
+    /// Prepares a model; the address and the key are those that were resolved, not those of `config`.
+    pub(crate) fn new(
+        config: &ModelConfig,
+        model: String,
+        base_url: &Url,
+        key: Option<Secret>,
+        http: &HttpClient,
+    ) -> Result<Self, InvalidHeaderValue> {
+        let host: Arc<str> = match (base_url.host_str().unwrap_or_default(), base_url.port()) {
+            (host, Some(port)) => format!("{host}:{port}").into(),
+            (host, None) => host.into(),
+        };
+        let service = OneTry::new(http, host.clone(), key.clone(), config.timeout)?;
+        // An address without a path is written with a slash at its end.
+        let base = base_url.as_str().trim_end_matches('/').to_owned();
+        let endpoint = Endpoint {
+            base,
+            no_key: SecretString::default(),
+        };
+        Ok(Self {
+            client: Client::build(http.inner().clone(), endpoint).with_http_service(service),
+            model,
+            settings: config.settings(),
+            max_tokens_key: config.max_tokens_key,
+            retry: config.retry.clone(),
+            host,
+            key,
+        })
+    }
+
+    /// The name that the endpoint knows the model by.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The endpoint's host, with its port where that is not the usual one.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Asks the model, as often as its `retry` says. The error is that of the last try.
+    pub async fn chat(&self, request: &ChatRequest) -> Result<Reply, ModelError> {
+        let identity = HeaderValue::from_str(&request.identity).map_err(|_| {
+            ModelError::new(
+                ModelErrorKind::BadRequest,
+                format!(
+                    "the call's identity {:?} cannot be sent as a header",
+                    request.identity
+                ),
+            )
+        })?;
+        let wire = WireRequest {
+            model: &self.model,
+            messages: &request.messages,
+            settings: request.settings.over(&self.settings),
+            max_tokens_key: self.max_tokens_key,
+            identity: &request.identity,
+        };
+        let mut tries = 1;
+        loop {
+            let error = match self.one_try(&wire, identity.clone()).await {
+                Ok(reply) => return Ok(Reply { tries, ..reply }),
+                Err(error) => error,
+            };
+            if !error.retryable() || tries >= self.retry.tries.get() {
+                return Err(ModelError { tries, ..error });
+            }
+            let wait = retry::wait(&self.retry, tries, error.retry_after, &request.identity);
+            tracing::debug!(
+                identity = request.identity,
+                code = error.code(),
+                status = error.status,
+                tries,
+                ?wait,
+                "model call is tried again"
+            );
+            tokio::time::sleep(wait).await;
+            tries += 1;
+        }
+    }
+
+    async fn one_try(
+        &self,
+        wire: &WireRequest<'_>,
+        identity: HeaderValue,
+    ) -> Result<Reply, ModelError> {
+        let headers = HeaderMap::from_iter([(REQUEST_ID, identity)]);
+        let refused = |error| received(error, &self.host, self.key.as_ref());
+        let reply: WireReply = self
+            .client
+            .chat()
+            .headers(headers)
+            .create_byot(wire)
+            .await
+            .map_err(refused)?;
+        reply.into_reply(&self.host, wire.messages)
+    }
+}
+
+/// Leaves out everything that could hold a key.
+impl fmt::Debug for OpenAiModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenAiModel")
+            .field("model", &self.model)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where requests go, for the client library. It never sees the key: [`OneTry`] adds that to each request.
+struct Endpoint {
+    base: String,
+    no_key: SecretString,
+}
+
+impl Config for Endpoint {
+    fn headers(&self) -> HeaderMap {
+        HeaderMap::new()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn query(&self) -> Vec<(&str, &str)> {
+        Vec::new()
+    }
+
+    fn api_base(&self) -> &str {
+        &self.base
+    }
+
+    fn api_key(&self) -> &SecretString {
+        &self.no_key
+    }
+}

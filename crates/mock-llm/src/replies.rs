@@ -1,0 +1,325 @@
+//! What a model says: a function of the request's body and identity, and of nothing else.
+
+use std::borrow::Cow;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use crate::{Plan, StartError, Verdicts};
+
+/// Most data lines that a text quotes.
+const MOST_FACTS: usize = 24;
+
+/// The parts of a request that a reply follows from.
+#[derive(Deserialize)]
+pub(crate) struct Request<'a> {
+    #[serde(borrow, default)]
+    pub(crate) model: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(crate) messages: Vec<RequestMessage<'a>>,
+    #[serde(default)]
+    pub(crate) stream: bool,
+    #[serde(default)]
+    pub(crate) stream_options: Option<StreamOptions>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct RequestMessage<'a> {
+    #[serde(borrow)]
+    role: Cow<'a, str>,
+    #[serde(borrow)]
+    content: Cow<'a, str>,
+}
+
+#[derive(Default, Deserialize)]
+pub(crate) struct StreamOptions {
+    #[serde(default)]
+    pub(crate) include_usage: bool,
+}
+
+impl Request<'_> {
+    /// The system messages and the last user message, joined by line breaks.
+    fn prompt(&self) -> Cow<'_, str> {
+        let last_user = self
+            .messages
+            .iter()
+            .rposition(|message| message.role == "user");
+        let mut parts = self
+            .messages
+            .iter()
+            .enumerate()
+            .filter(|(index, message)| message.role == "system" || Some(*index) == last_user);
+        let first = parts.next().map_or("", |(_, message)| &*message.content);
+        parts.fold(Cow::Borrowed(first), |joined, (_, message)| {
+            Cow::Owned(format!("{joined}\n{}", message.content))
+        })
+    }
+
+    /// Tokens of the messages, at four characters each.
+    pub(crate) fn tokens(&self) -> usize {
+        self.messages
+            .iter()
+            .map(|message| tokens(&message.content))
+            .sum()
+    }
+}
+
+/// Tokens of a text, at four characters each.
+pub(crate) fn tokens(text: &str) -> usize {
+    text.chars().count().div_ceil(4)
+}
+
+/// What the model says.
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) finish_reason: String,
+    /// Names the completion.
+    pub(crate) id: u64,
+}
+
+/// The rules and default replies of a plan.
+pub(crate) struct Replies {
+    rules: Vec<(Regex, String, String)>,
+    verdicts: Verdicts,
+    asks_for_valid: Regex,
+    asks_for_invalid: Regex,
+}
+
+impl Replies {
+    pub(crate) fn new(plan: &Plan) -> Result<Self, StartError> {
+        let expression =
+            |text: &str| Regex::new(text).map_err(|error| StartError::Rule(Box::new(error)));
+        let rules = plan
+            .rules
+            .iter()
+            .map(|rule| {
+                Ok((
+                    expression(&rule.when)?,
+                    rule.reply.clone(),
+                    rule.finish_reason.clone(),
+                ))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            rules,
+            verdicts: plan.verdicts,
+            asks_for_valid: expression(r"\bVALID\b")?,
+            asks_for_invalid: expression(r"\bINVALID\b")?,
+        })
+    }
+
+    /// The answer to a request; `body` is its bytes.
+    pub(crate) fn answer(
+        &self,
+        request: &Request<'_>,
+        body: &[u8],
+        identity: Option<&str>,
+    ) -> Answer {
+        let hash = hash(body, identity);
+        let prompt = request.prompt();
+        let matched = self
+            .rules
+            .iter()
+            .find_map(|(when, reply, reason)| Some((when.captures(&prompt)?, reply, reason)));
+        let (text, finish_reason) = if let Some((captures, reply, reason)) = matched {
+            let mut text = String::new();
+            captures.expand(reply, &mut text);
+            (text, reason.clone())
+        } else if self.asks_for_invalid.is_match(&prompt) && self.asks_for_valid.is_match(&prompt) {
+            (judge(self.verdicts, hash).to_owned(), "stop".to_owned())
+        } else {
+            (write(&prompt, hash), "stop".to_owned())
+        };
+        Answer {
+            text,
+            finish_reason,
+            id: hash,
+        }
+    }
+}
+
+fn hash(body: &[u8], identity: Option<&str>) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update(identity.unwrap_or_default().as_bytes())
+        .update(&[0])
+        .update(body);
+    let mut word = [0; 8];
+    hasher.finalize_xof().fill(&mut word);
+    u64::from_le_bytes(word)
+}
+
+fn judge(verdicts: Verdicts, hash: u64) -> &'static str {
+    let share = f64::from((hash >> 32) as u32) / (f64::from(u32::MAX) + 1.0);
+    if share < verdicts.valid {
+        "VALID The text follows from the data and contradicts none of it."
+    } else if share < verdicts.valid + verdicts.invalid {
+        "INVALID The text leaves out a figure that the decision rests on."
+    } else {
+        "The text needs another look before anything can be said about it."
+    }
+}
+
+/// A text that carries every data line of the prompt, so that a reader can check it against them.
+fn write(prompt: &str, hash: u64) -> String {
+    const OPENINGS: [&str; 4] = [
+        "The file was read in full.",
+        "The case was looked at as a whole.",
+        "All of the data was weighed.",
+        "The record speaks clearly.",
+    ];
+    const CLOSINGS: [&str; 4] = [
+        "Taken together this carries the decision.",
+        "On these grounds the decision stands.",
+        "Nothing in it speaks against the decision.",
+        "This is what the decision rests on.",
+    ];
+    let [opening, middle, closing, ..] = hash.to_le_bytes().map(usize::from);
+
+    let mut text = format!("Justification: {}", OPENINGS[opening % OPENINGS.len()]);
+    for (number, (key, value)) in facts(prompt).take(MOST_FACTS).enumerate() {
+        let sentence = match (middle + number) % 3 {
+            0 => format!(" The {key} is {value}."),
+            1 => format!(" With {key} at {value} the picture is consistent."),
+            _ => format!(" It matters that {key} is {value}."),
+        };
+        text.push_str(&sentence);
+    }
+    text.push(' ');
+    text.push_str(CLOSINGS[closing % CLOSINGS.len()]);
+    text
+}
+
+/// The `Key: value` lines of a prompt.
+fn facts(prompt: &str) -> impl Iterator<Item = (&str, &str)> {
+    prompt.lines().filter_map(|line| {
+        let line = line.trim_start_matches(['-', '*', '•', ' ', '\t']);
+        let (key, value) = line.split_once(':')?;
+        let value = value.strip_prefix(' ')?.trim();
+        let is_key = key.len() <= 40
+            && key.starts_with(char::is_alphabetic)
+            && key
+                .chars()
+                .all(|letter| letter.is_alphanumeric() || " _-()/%".contains(letter));
+        (is_key && !value.is_empty() && value.len() <= 120).then_some((key, value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Rule;
+
+    fn answer(plan: &Plan, messages: &[(&str, &str)], identity: &str) -> Answer {
+        let messages: Vec<_> = messages
+            .iter()
+            .map(|(role, content)| json!({ "role": role, "content": content }))
+            .collect();
+        let body = json!({ "model": "m", "messages": messages }).to_string();
+        let request: Request<'_> = serde_json::from_str(&body).unwrap();
+        Replies::new(plan)
+            .unwrap()
+            .answer(&request, body.as_bytes(), Some(identity))
+    }
+
+    #[test]
+    fn texts_carry_the_data_and_depend_on_the_call_alone() {
+        let prompt =
+            "Write about:\n- Income: 52,000\nLoan amount: 10 000 EUR\nSee http://x: no\nEmpty:\n";
+        let text = |identity| answer(&Plan::default(), &[("user", prompt)], identity).text;
+        assert!(text("a").starts_with("Justification: "));
+        for fact in ["Income", "52,000", "Loan amount", "10 000 EUR"] {
+            assert!(text("a").contains(fact), "{}", text("a"));
+        }
+        assert!(!text("a").contains("Empty") && !text("a").contains("http"));
+        assert_eq!(text("a"), text("a"));
+        assert!(
+            ["b", "c", "d", "e"]
+                .iter()
+                .any(|identity| text(identity) != text("a"))
+        );
+    }
+
+    #[test]
+    fn verdicts_have_their_shares() {
+        let count = |verdicts, word| {
+            let plan = Plan {
+                verdicts,
+                ..Plan::default()
+            };
+            (0..1000)
+                .filter(|n: &u32| {
+                    answer(&plan, &[("user", "Say VALID or INVALID.")], &n.to_string())
+                        .text
+                        .starts_with(word)
+                })
+                .count()
+        };
+        assert!((70..130).contains(&count(Verdicts::default(), "INVALID")));
+        assert_eq!(
+            count(
+                Verdicts {
+                    valid: 1.0,
+                    invalid: 0.0
+                },
+                "VALID"
+            ),
+            1000
+        );
+        assert_eq!(
+            count(
+                Verdicts {
+                    valid: 0.0,
+                    invalid: 0.0
+                },
+                "The text"
+            ),
+            1000
+        );
+        assert!(
+            answer(&Plan::default(), &[("user", "This is INVALID.")], "a")
+                .text
+                .starts_with("Justification")
+        );
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_answers() {
+        let cut = Rule {
+            finish_reason: "length".to_owned(),
+            ..Rule::new("long", "cut")
+        };
+        let plan = Plan {
+            rules: vec![
+                Rule::new(r"capital of (?<land>\w+)", "${land} City"),
+                cut,
+                Rule::new("", "else"),
+            ],
+            ..Plan::default()
+        };
+        assert_eq!(
+            answer(
+                &plan,
+                &[("system", "long"), ("user", "the capital of Peru?")],
+                ""
+            )
+            .text,
+            "Peru City"
+        );
+        assert_eq!(
+            answer(&plan, &[("system", "long"), ("user", "x")], "").finish_reason,
+            "length"
+        );
+        assert_eq!(
+            answer(
+                &plan,
+                &[("user", "long"), ("assistant", "y"), ("user", "x")],
+                ""
+            )
+            .text,
+            "else"
+        );
+    }
+}

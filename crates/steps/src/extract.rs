@@ -1,0 +1,191 @@
+//! `extract`: a part of a text.
+
+use std::sync::OnceLock;
+
+use flowrun_core::compile::Scope;
+use flowrun_core::diagnostics::Diagnostics;
+use flowrun_core::error::StepError;
+use flowrun_core::execute::StepCx;
+use flowrun_core::ports::Ports;
+use flowrun_core::signature::{Port, Signature};
+use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
+use flowrun_core::types::Type;
+use flowrun_core::value::Value;
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::jq::Query;
+
+/// Takes a part out of a text: what stands after or between markers, what a regular expression matches, or what a jq
+/// query finds in JSON. Where the part is missing or empty, that is the error `extract.missing`, or the default.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Extract {
+    /// The text after the first place where this stands, up to the next such place or the end.
+    after: Option<String>,
+    /// The text before the first place where this stands (after `after`, if both are given).
+    before: Option<String>,
+    /// A regular expression; its first group, or the whole match if it has none.
+    regex: Option<String>,
+    /// A jq query on the JSON in the text: in a fenced block, or the text from its first brace or bracket on.
+    json: Option<String>,
+    /// What is given where the part is missing; without it, a missing part is an error.
+    #[schemars(with = "Option<serde_json::Value>")]
+    default: Option<Value>,
+    #[serde(skip)]
+    how: OnceLock<Result<How, Wrong>>,
+}
+
+/// The key that is wrong, and why.
+type Wrong = (&'static str, String);
+
+/// How a part is found.
+#[derive(Debug)]
+enum How {
+    Markers,
+    Regex(Box<Regex>),
+    Json(Query),
+}
+
+impl Extract {
+    /// The one way that the keys say, compiled once.
+    fn how(&self) -> &Result<How, Wrong> {
+        self.how.get_or_init(|| self.compile())
+    }
+
+    fn compile(&self) -> Result<How, Wrong> {
+        let markers = self.after.is_some() || self.before.is_some();
+        match (markers, &self.regex, &self.json) {
+            (true, None, None) => Ok(How::Markers),
+            (false, Some(regex), None) => match Regex::new(regex) {
+                Ok(regex) => Ok(How::Regex(Box::new(regex))),
+                Err(e) => Err(("regex", format!("`{regex}` is no regular expression: {}", last_line(&e.to_string())))),
+            },
+            (false, None, Some(json)) => Query::parse(json).map(How::Json).map_err(|e| ("json", e)),
+            _ => Err(("", "`extract` wants one of `after` and `before`, `regex`, or `json`".to_owned())),
+        }
+    }
+
+    fn output_type(&self) -> Type {
+        let found = if self.json.is_some() { Type::any() } else { Type::string() };
+        match &self.default {
+            Some(Value::String(_)) | None => found,
+            Some(Value::Null) => found.nullable(),
+            Some(_) => Type::any(),
+        }
+    }
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or(text).trim_start_matches("error: ")
+}
+
+fn between(text: &str, after: Option<&str>, before: Option<&str>) -> Option<Value> {
+    let mut rest = text;
+    if let Some(marker) = after {
+        rest = rest.split_once(marker)?.1;
+        if before.is_none() {
+            rest = rest.split(marker).next().unwrap_or(rest);
+        }
+    }
+    if let Some(marker) = before {
+        rest = rest.split_once(marker)?.0;
+    }
+    let rest = rest.trim();
+    (!rest.is_empty()).then(|| rest.into())
+}
+
+fn matched(text: &str, regex: &Regex) -> Option<Value> {
+    let found = regex.captures(text)?;
+    let part = if regex.captures_len() > 1 { found.get(1)? } else { found.get(0)? };
+    (!part.as_str().is_empty()).then(|| part.as_str().into())
+}
+
+/// The JSON of a reply: the first fenced block that parses, the whole text, or the value that begins at its first
+/// brace or bracket.
+fn json_in(text: &str) -> Option<Value> {
+    let fenced = text.split("```").skip(1).step_by(2);
+    let fenced = fenced.map(|block| block.trim_start().trim_start_matches("json"));
+    if let Some(value) = fenced.chain([text]).find_map(|part| serde_json::from_str(part.trim()).ok()) {
+        return Some(value);
+    }
+    let start = text.find(['{', '['])?;
+    serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>().next()?.ok()
+}
+
+impl Step for Extract {
+    const TYPE: &'static str = "extract";
+    const EFFECT: Effect = Effect::Pure;
+    const EXAMPLE: &'static str = "parse:\n  type: extract\n  with: { text: write.draft }\n  after: \"Justification:\"\n  output: justification";
+
+    type Input = Ports;
+    type Output = Ports;
+
+    fn documented_ports() -> Option<DocumentedPorts> {
+        Some(DocumentedPorts {
+            inputs: vec![Port::new("text", Type::string()).doc("The text.")],
+            outputs: vec![Port::new("output", Type::string()).doc("The part; any value with `json`.")],
+            branches: vec!["next".into()],
+        })
+    }
+
+    fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {
+        if let Err((key, message)) = self.how() {
+            return Err(scope.bad(&[key], message.as_str()).into());
+        }
+        let output = Port::new("output", self.output_type());
+        Ok(Signature::new(vec![Port::new("text", Type::string())], vec![output]))
+    }
+
+    async fn run(&self, _: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
+        let text = input.get("text").and_then(Value::as_str).unwrap_or_default();
+        let how = self.how().as_ref().map_err(|(_, message)| StepError::new("extract.config", message.as_str()))?;
+        let (found, wanted) = match how {
+            How::Markers => {
+                let (after, before) = (self.after.as_deref(), self.before.as_deref());
+                let markers: Vec<_> = after.into_iter().chain(before).map(|m| format!("`{m}`")).collect();
+                (between(text, after, before), format!("text at {}", markers.join(" and ")))
+            }
+            How::Regex(regex) => (matched(text, regex), format!("match of `{regex}`")),
+            How::Json(query) => {
+                let found = match json_in(text) {
+                    Some(json) => query.first(&json).map_err(|e| StepError::new("extract.json", e))?,
+                    None => None,
+                };
+                (found, format!("JSON with {query:?}"))
+            }
+        };
+        let value = found.or_else(|| self.default.clone()).ok_or_else(|| {
+            StepError::new("extract.missing", format!("the text has no {wanted}"))
+                .detail("text", text.chars().take(2000).collect::<String>())
+                .help("retry the step that wrote it (`retry_on: [extract.missing]`), or give a `default:`")
+        })?;
+        Ok(Outcome::next(Ports::one("output", value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_found_between_markers() {
+        assert_eq!(between("a Justification: b c ", Some("Justification:"), None), Some("b c".into()));
+        assert_eq!(between("x: 1 x: 2", Some("x:"), None), Some("1".into()));
+        assert_eq!(between("<a>1</a>", Some("<a>"), Some("</a>")), Some("1".into()));
+        assert_eq!(between("1</a>", None, Some("</a>")), Some("1".into()));
+        for missing in ["", "no marker", "x:   "] {
+            assert_eq!(between(missing, Some("x:"), None), None);
+        }
+    }
+
+    #[test]
+    fn json_is_found_in_prose_and_fences() {
+        let expected: Value = serde_json::from_str(r#"{"a": 1}"#).unwrap();
+        for text in [r#"{"a": 1}"#, "Sure:\n```json\n{\"a\": 1}\n```\nbye", "Here {\"a\": 1} it is"] {
+            assert_eq!(json_in(text), Some(expected.clone()), "{text}");
+        }
+        assert_eq!(json_in("nothing"), None);
+    }
+}

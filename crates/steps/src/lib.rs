@@ -1,0 +1,53 @@
+//! The step library of flowrun: one file a step, and the one table that lists them.
+
+mod add_columns;
+mod branch;
+mod compare_tables;
+mod complete;
+mod condition;
+mod constant;
+mod extract;
+pub mod files;
+mod filter_rows;
+mod flow;
+mod jq;
+mod map;
+pub mod models;
+mod parse_verdict;
+mod prompt;
+mod read_table;
+mod retry;
+mod sample_rows;
+mod synthesize;
+mod template;
+mod write_table;
+
+pub use files::Files;
+pub use models::Models;
+pub use write_table::rejected_path;
+
+use flowrun_core::registry::Registry;
+use flowrun_llm::ModelConfig;
+
+/// All step types of flowrun.
+pub fn registry() -> Registry {
+    Registry::new()
+        .with_models::<ModelConfig>()
+        .with::<read_table::ReadTable>()
+        .with::<write_table::WriteTable>()
+        .with::<synthesize::Synthesize>()
+        .with::<sample_rows::SampleRows>()
+        .with::<add_columns::AddColumns>()
+        .with::<filter_rows::FilterRows>()
+        .with::<compare_tables::CompareTables>()
+        .with::<map::Map>()
+        .with::<retry::Retry>()
+        .with::<flow::RunFlow>()
+        .with::<branch::Branch>()
+        .with::<complete::Complete>()
+        .with::<constant::Constant>()
+        .with::<template::TemplateStep>()
+        .with::<prompt::Prompt>()
+        .with::<extract::Extract>()
+        .with::<parse_verdict::ParseVerdict>()
+}

@@ -1,0 +1,287 @@
+//! `map`: runs a flow for each item.
+
+use std::sync::Arc;
+
+use flowrun_core::compile::{FlowPorts, Scope, codes};
+use flowrun_core::diagnostics::{Diagnostic, Diagnostics};
+use flowrun_core::error::StepError;
+use flowrun_core::execute::{ItemPlan, OnItemError, StepCx};
+use flowrun_core::late::Late;
+use flowrun_core::ports::Ports;
+use flowrun_core::signature::{Port, Rows, Signature};
+use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
+use flowrun_core::table::{self, MemoryWriter, SOURCE_ROWS, Table, column_view};
+use flowrun_core::types::{Kind, Type};
+use flowrun_core::value::Value;
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::jq::Query;
+
+mod source;
+
+use source::Source;
+
+/// Runs a flow for each row of a table, or each item of a list, `parallel` at once. Several sources are zipped. Gives
+/// each collected output as a list, in the order of the items, and all of them as a table.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Map {
+    /// The flow, by its name under `flows:`. Its other inputs are the same for every item.
+    flow: String,
+    /// What is mapped over: inputs of the flow, each with the list or table whose items it gets.
+    over: IndexMap<String, String>,
+    /// With a single source: inputs of the flow, each with a jq query on the item.
+    #[serde(default)]
+    unpack: IndexMap<String, String>,
+    /// The outputs of the flow that are collected. Default: all.
+    collect: Option<Vec<String>>,
+    /// The collected output whose truth says whether an item is accepted.
+    accept: Option<String>,
+    /// What becomes of the map when an item fails: `fail` ends it, `skip` leaves the item out, `keep` keeps it with
+    /// nulls. What failed is listed in the failures file.
+    #[serde(default)]
+    on_item_error: OnItemError,
+    /// How many items run at once. Default: 1.
+    #[serde(default = "one")]
+    #[schemars(default = "one_at_once")]
+    parallel: Late<Parallel>,
+}
+
+/// A number of items at once.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct Parallel(#[schemars(range(min = 1, max = 65536))] usize);
+
+fn one() -> Late<Parallel> {
+    Late::Now(Parallel(1))
+}
+
+fn one_at_once() -> usize {
+    1
+}
+
+impl Map {
+    /// The collected outputs: places among the inner flow's, names and types.
+    fn collected<'p>(&self, outputs: impl IntoIterator<Item = &'p Port>) -> Vec<(usize, String, Type)> {
+        let outputs: Vec<&Port> = outputs.into_iter().collect();
+        let all = || outputs.iter().map(|p| p.name.clone()).collect();
+        let names: Vec<String> = self.collect.clone().unwrap_or_else(all);
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let place = outputs.iter().position(|p| p.name == name)?;
+                let kept = outputs[place].value_type.clone();
+                let column = if self.on_item_error == OnItemError::Keep { kept.nullable() } else { kept };
+                Some((place, name, column))
+            })
+            .collect()
+    }
+
+    fn check(&self, scope: &Scope<'_>, inner: &FlowPorts) -> Diagnostics {
+        let mut wrong = Diagnostics::new();
+        let inputs = || inner.inputs.iter().map(|p| p.name.as_str());
+        if self.over.is_empty() {
+            wrong.push(scope.bad(&["over"], "`over` names nothing to map over"));
+        }
+        if self.unpack.is_empty() {
+            for name in self.over.keys().filter(|name| !inputs().any(|i| i == **name)) {
+                wrong.push(unknown_input(scope, &["over"], &self.flow, name, inputs()));
+            }
+        } else if self.over.len() > 1 {
+            wrong.push(scope.bad(&["unpack"], "`unpack` goes with a single source"));
+        }
+        for (name, query) in &self.unpack {
+            if !inputs().any(|i| i == name) {
+                wrong.push(unknown_input(scope, &["unpack"], &self.flow, name, inputs()));
+            }
+            if let Err(message) = Query::parse(query) {
+                wrong.push(scope.bad(&["unpack", name], message));
+            }
+        }
+        self.check_collected(scope, inner, &mut wrong);
+        wrong
+    }
+
+    fn check_collected(&self, scope: &Scope<'_>, inner: &FlowPorts, wrong: &mut Diagnostics) {
+        let outputs = || inner.outputs.iter().map(|p| p.name.as_str());
+        for (n, name) in self.collect.iter().flatten().enumerate() {
+            let place = n.to_string();
+            if !outputs().any(|o| o == name) {
+                let message = format!("the flow `{}` gives no `{name}`", self.flow);
+                wrong.push(scope.bad(&["collect", &place], message).suggest(name, outputs()));
+            }
+            if name == "table" || name == SOURCE_ROWS {
+                let message = format!("`{name}` is a name of the map's own; rename the output in the flow");
+                wrong.push(scope.bad(&["collect", &place], message));
+            }
+        }
+        let Some(accept) = &self.accept else { return };
+        match self.collected(&inner.outputs).iter().find(|(_, name, _)| name == accept) {
+            None => {
+                let message = format!("`accept` names `{accept}`, which is not collected");
+                let names = self.collect.iter().flatten().map(String::as_str);
+                wrong.push(scope.bad(&["accept"], message).suggest(accept, names));
+            }
+            Some((_, _, kept)) if !matches!(kept.without_null().kind, Kind::Boolean | Kind::Any) => {
+                let message = format!("`accept` names `{accept}`, a {kept}; its truth decides");
+                scope.warn(codes::NOT_BOOLEAN, &["accept"], message);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The values that each item gets: its own, and those that are the same for all.
+    fn items(
+        &self,
+        cx: &StepCx<'_>,
+        sources: Vec<(Arc<str>, Source)>,
+        input: &Ports,
+    ) -> Result<impl Iterator<Item = Result<Vec<(Arc<str>, Value)>, StepError>> + Send + use<>, StepError> {
+        let flow = cx.flow(&self.flow)?;
+        let shared: Vec<(Arc<str>, Value)> = flow
+            .inputs
+            .iter()
+            .filter(|p| !self.over.contains_key(&p.name) && !self.unpack.contains_key(&p.name))
+            .filter_map(|p| Some((p.name.as_str().into(), input.get(&p.name)?.clone())))
+            .collect();
+        let queries: Vec<(Arc<str>, Query)> = self
+            .unpack
+            .iter()
+            .map(|(name, query)| Ok((name.as_str().into(), Query::parse(query)?)))
+            .collect::<Result<_, String>>()
+            .map_err(|e| StepError::new("map.unpack", e))?;
+        let mut streams: Vec<(Arc<str>, _)> = Vec::with_capacity(sources.len());
+        for (name, source) in sources {
+            streams.push((name, source.into_items()?));
+        }
+        Ok(std::iter::from_fn(move || {
+            let mut values = Vec::with_capacity(streams.len() + queries.len() + shared.len());
+            for (name, stream) in &mut streams {
+                match stream.next()? {
+                    Ok(value) => values.push((Arc::clone(name), value)),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            if let ([(_, item)], false) = (values.as_slice(), queries.is_empty()) {
+                match unpacked(item, &queries) {
+                    Ok(unpacked) => values.extend(unpacked),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            values.extend(shared.iter().cloned());
+            Some(Ok(values))
+        }))
+    }
+}
+
+fn unpacked(item: &Value, queries: &[(Arc<str>, Query)]) -> Result<Vec<(Arc<str>, Value)>, StepError> {
+    let one = |(name, query): &(Arc<str>, Query)| {
+        let wrong = |e: String| StepError::new("map.unpack", format!("`{name}`: {e}"));
+        let found = query.first(item).map_err(wrong)?;
+        let value = found.ok_or_else(|| wrong("the query has no result on an item".to_owned()))?;
+        Ok((Arc::clone(name), value))
+    };
+    queries.iter().map(one).collect()
+}
+
+fn unknown_input<'n>(
+    scope: &Scope<'_>,
+    path: &[&str],
+    flow: &str,
+    name: &str,
+    known: impl Iterator<Item = &'n str>,
+) -> Diagnostic {
+    let path: Vec<&str> = path.iter().copied().chain([name]).collect();
+    scope.bad(&path, format!("the flow `{flow}` has no input `{name}`")).suggest(name, known)
+}
+
+impl Step for Map {
+    const TYPE: &'static str = "map";
+    const EFFECT: Effect = Effect::Inner;
+    const EXAMPLE: &'static str = "justify:\n  type: map\n  flow: justification\n  over: { generated_row: structured.table, seed_example: examples.table }\n  collect: [justification, is_valid, attempts]\n  accept: is_valid\n  on_item_error: keep\n  parallel: 64";
+
+    type Input = Ports;
+    type Output = Ports;
+
+    fn documented_ports() -> Option<DocumentedPorts> {
+        Some(DocumentedPorts {
+            inputs: vec![Port::new("NAME", Type::any()).doc("One for each input of the flow that `over` and `unpack` do not give.")],
+            outputs: vec![
+                Port::new("NAME", Type::list(Type::any())).doc("One list for each collected output."),
+                Port::new("table", Type::table()).doc("The collected outputs as columns."),
+            ],
+            branches: vec!["next".into()],
+        })
+    }
+
+    fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {
+        let inner = scope.flow(&self.flow, &["flow"])?;
+        self.check(scope, &inner).into_result()?;
+        let sources = self.over.iter().map(|(name, from)| Port::new(name, Type::any()).wired(from, &["over", name]));
+        let given = |p: &Port| self.over.contains_key(&p.name) || self.unpack.contains_key(&p.name);
+        let shared = inner.inputs.iter().filter(|p| !given(p)).cloned();
+        let inputs = sources.chain(shared).collect();
+        let lists = self.collected(&inner.outputs).into_iter().map(|(_, name, t)| Port::new(name, Type::list(t)));
+        let mapped = Rows::Mapped(self.over.keys().cloned().collect());
+        let outputs = lists.chain([Port::new("table", Type::table()).rows(mapped)]).collect();
+        Ok(Signature::new(inputs, outputs))
+    }
+
+    async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
+        let Parallel(parallel) = self.parallel.get(cx)?;
+        let mut sources = Vec::with_capacity(self.over.len());
+        for name in self.over.keys() {
+            let value = input.get(name).cloned().unwrap_or_default();
+            sources.push((Arc::from(name.as_str()), Source::new(name, value)?));
+        }
+        let total = source::common_length(&sources)?;
+        let tables: Vec<Table> = sources.iter().filter_map(|(_, s)| s.table().cloned()).collect();
+        let collected = self.collected(&cx.flow(&self.flow)?.outputs);
+        let accept = self.accept.as_ref().and_then(|a| collected.iter().find(|(_, name, _)| name == a));
+        let plan = ItemPlan {
+            flow: self.flow.clone(),
+            total: Some(total),
+            parallel,
+            on_error: self.on_item_error,
+            accept: accept.map(|(place, _, _)| *place),
+        };
+        let items = self.items(cx, sources, &input)?;
+        let fields = collected.iter().map(|(_, name, t)| table::field(name, t)).chain([table::source_rows_field()]);
+        let types = collected.iter().map(|(_, _, t)| t.clone()).chain([Type::integer()]);
+        let mut rows = MemoryWriter::new(Arc::new(arrow_schema::Schema::new(fields.collect::<Vec<_>>())), types);
+        let keep = self.on_item_error == OnItemError::Keep;
+        let counts = cx
+            .run_items(&plan, items, |record| {
+                let source_row = Value::Int(i64::try_from(record.index).unwrap_or(i64::MAX));
+                let values: Vec<Value> = match &record.result {
+                    Ok(values) => collected.iter().map(|(place, _, _)| values[*place].clone()).collect(),
+                    Err(_) if keep => collected.iter().map(|_| Value::Null).collect(),
+                    Err(_) => return Ok(()),
+                };
+                let row: Vec<Value> = values.into_iter().chain([source_row]).collect();
+                Ok(rows.push(&row)?)
+            })
+            .await?;
+        if counts.failed > 0 && counts.failed == counts.asked {
+            let message = format!("all {} items of `{}` failed", counts.failed, cx.step_name());
+            let first = cx.first_failure();
+            let mut error = StepError::new("map.all_failed", message);
+            if let Some(first) = first {
+                error = error.detail("first", format!("{}: {}", first.step, first.message));
+            }
+            return Err(error);
+        }
+        let table = Table::new(rows.finish()?).mapped_from(&tables);
+        Ok(Outcome::next(outputs(&collected, &table)))
+    }
+}
+
+/// The table, and each of its columns as a list that is built when somebody reads it.
+fn outputs(collected: &[(usize, String, Type)], table: &Table) -> Ports {
+    let lists = collected.iter().enumerate().map(|(column, (_, name, column_type))| {
+        (Arc::from(name.as_str()), Value::List(column_view(table, column, column_type.clone())))
+    });
+    lists.chain([(Arc::<str>::from("table"), Value::Table(table.clone()))]).collect()
+}

@@ -1,0 +1,24 @@
+//! The models of a run, as steps reach them.
+
+use flowrun_llm::BoundModel;
+
+/// The bound models of a document, by their place in it; none for one that no step calls.
+#[derive(Debug, Default)]
+pub struct Models(Vec<Option<BoundModel>>);
+
+impl Models {
+    /// Models in the order of the document's definitions.
+    pub fn new(models: Vec<Option<BoundModel>>) -> Self {
+        Self(models)
+    }
+
+    /// The model at a place.
+    pub fn get(&self, place: usize) -> Option<&BoundModel> {
+        self.0.get(place)?.as_ref()
+    }
+
+    /// All that some step calls.
+    pub fn iter(&self) -> impl Iterator<Item = &BoundModel> {
+        self.0.iter().flatten()
+    }
+}

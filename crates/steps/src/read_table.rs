@@ -1,0 +1,92 @@
+//! `read_table`: a file as a table.
+
+use std::path::Path;
+
+use flowrun_core::compile::Scope;
+use flowrun_core::diagnostics::Diagnostics;
+use flowrun_core::error::StepError;
+use flowrun_core::execute::StepCx;
+use flowrun_core::late::Late;
+use flowrun_core::ports::Ports;
+use flowrun_core::signature::{FileUse, Port, Signature};
+use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
+use flowrun_core::types::Type;
+use flowrun_data::Format;
+use flowrun_data::read::{ReadOptions, open};
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::files::{FileRead, Files};
+
+/// Reads a table from a CSV, JSON (an array of records), JSONL or Parquet file. CSV, JSONL and Parquet are read in
+/// batches; a JSON array is held in memory. A file that changes while the flow runs is an error.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReadTable {
+    /// The file, relative to the flow's file; it may not leave that folder, unless `--allow-path` says so.
+    path: Late<String>,
+    /// The format. Default: by the file's extension.
+    format: Option<Format>,
+    /// Types of columns that are not to be inferred: `zip: string`. Not for Parquet, which has types.
+    #[serde(default)]
+    columns: IndexMap<String, String>,
+}
+
+impl ReadTable {
+    fn types(&self) -> Result<IndexMap<String, Type>, (String, String)> {
+        let one = |(name, word): (&String, &String)| match Type::from_word(word) {
+            Some(found) => Ok((name.clone(), found)),
+            None => Err((name.clone(), format!("`{word}` is no type; types are {}", Type::WORDS.join(", ")))),
+        };
+        self.columns.iter().map(one).collect()
+    }
+}
+
+impl Step for ReadTable {
+    const TYPE: &'static str = "read_table";
+    const EFFECT: Effect = Effect::Pure;
+    const EXAMPLE: &'static str = "seed_data:\n  type: read_table\n  path: data/loan_seed.json";
+
+    type Input = Ports;
+    type Output = Ports;
+
+    fn documented_ports() -> Option<DocumentedPorts> {
+        let outputs = vec![Port::new("table", Type::table()).doc("The rows of the file.")];
+        Some(DocumentedPorts { outputs, branches: vec!["next".into()], ..DocumentedPorts::default() })
+    }
+
+    fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {
+        if let Err((column, message)) = self.types() {
+            return Err(scope.bad(&["columns", &column], message).into());
+        }
+        let mut files = Vec::new();
+        if let Late::Now(path) = &self.path {
+            if self.format.is_none()
+                && let Err(error) = Format::of_path(Path::new(path))
+            {
+                let wrong = scope.bad(&["path"], error.message.clone());
+                return Err(wrong.help(error.help.unwrap_or_default()).into());
+            }
+            files.push(FileUse { path: path.clone(), write: false, span: scope.span(&["path"]) });
+        }
+        Ok(Signature { files, ..Signature::new(Vec::new(), vec![Port::new("table", Type::table())]) })
+    }
+
+    async fn run(&self, cx: &StepCx<'_>, _: Ports) -> Result<Outcome<Ports>, StepError> {
+        let path = self.path.get(cx)?;
+        let files: &Files = cx.resource()?;
+        let columns = self.types().map_err(|(_, message)| StepError::new("step.type", message))?;
+        let options = ReadOptions { format: self.format, columns, ..ReadOptions::default() };
+        let read = open(&files.to_read(&path)?, &options)?;
+        let shown = files.shown(&read.facts.path);
+        files.note_read(FileRead {
+            step: cx.step_name().to_string(),
+            path,
+            bytes: read.facts.size,
+            digest: read.facts.digest,
+        });
+        let note = format!("{}   {shown}", read.table);
+        Ok(Outcome::next(Ports::one("table", read.table)).note(note))
+    }
+}

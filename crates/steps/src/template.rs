@@ -1,0 +1,64 @@
+//! `template`: text with holes.
+
+use flowrun_core::compile::Scope;
+use flowrun_core::diagnostics::Diagnostics;
+use flowrun_core::error::StepError;
+use flowrun_core::execute::StepCx;
+use flowrun_core::ports::Ports;
+use flowrun_core::signature::{Port, Signature};
+use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
+use flowrun_core::template::{Template, Text};
+use flowrun_core::types::Type;
+use flowrun_core::value::Value;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Renders a text. Its variables are the step's inputs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TemplateStep {
+    /// The text, in Jinja: `{{ row['country'] }}`, filters and loops. An undefined value is an error, and so is a
+    /// null that is printed.
+    template: Text,
+}
+
+/// The inputs that some texts read, each once; one that every text that reads it also tests is optional.
+pub(crate) fn inputs_of<'t>(texts: impl IntoIterator<Item = &'t Template>) -> Vec<Port> {
+    let mut ports: Vec<Port> = Vec::new();
+    for variable in texts.into_iter().flat_map(Template::variables) {
+        let default = variable.optional.then_some(Value::Null);
+        match ports.iter_mut().find(|p| p.name == variable.name) {
+            Some(port) if default.is_none() => port.default = None,
+            Some(_) => {}
+            None => ports.push(Port { default, ..Port::new(&variable.name, Type::any()) }),
+        }
+    }
+    ports
+}
+
+impl Step for TemplateStep {
+    const TYPE: &'static str = "template";
+    const EFFECT: Effect = Effect::Pure;
+    const EXAMPLE: &'static str = "greeting:\n  type: template\n  template: \"Dear {{ name }},\"";
+
+    type Input = Ports;
+    type Output = Ports;
+
+    fn documented_ports() -> Option<DocumentedPorts> {
+        Some(DocumentedPorts {
+            inputs: vec![Port::new("VARIABLE", Type::any()).doc("One for each variable of the text.")],
+            outputs: vec![Port::new("output", Type::string()).doc("The rendered text.")],
+            branches: vec!["next".into()],
+        })
+    }
+
+    fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {
+        let outputs = vec![Port::new("output", Type::string())];
+        Ok(Signature::new(inputs_of([&*self.template]), outputs))
+    }
+
+    async fn run(&self, _: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
+        let text = self.template.render(|name| input.get(name).cloned())?;
+        Ok(Outcome::next(Ports::one("output", text)))
+    }
+}

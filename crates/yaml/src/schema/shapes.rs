@@ -1,0 +1,232 @@
+//! The structural keys: flows, steps, wires, types. Names and descriptions come from the decoders' own tables.
+
+use flowrun_core::spec::RESERVED_STEP_NAMES;
+use flowrun_core::types::Type;
+use serde_json::{Map, Value, json};
+
+use super::StepSchema;
+use super::embed::{reference, step_definition};
+use crate::decode::flow::{FLOW_KEYS, LIMIT_KEYS, TOP_KEYS};
+use crate::decode::input::DEFAULT;
+use crate::decode::next::RETRY_KEYS;
+use crate::decode::step::{STEP_KEYS, WIRINGS};
+use crate::decode::types::TYPE_KEYS;
+use crate::decode::wire::{CONSTANT_KEYS, FROM_KEYS};
+use crate::decode::{Key, names};
+
+/// The flow of a file, or a subflow.
+pub(super) fn flow(is_top: bool) -> Map<String, Value> {
+    let keys = FLOW_KEYS.iter().filter(|key| is_top || !TOP_KEYS.contains(&key.name));
+    object(keys, flow_key, &["steps"])
+}
+
+fn flow_key(key: &Key) -> Value {
+    match key.name {
+        "flow" => name(),
+        "description" => text(),
+        "seed" => json!({ "type": "string", "pattern": r"^inputs\." }),
+        "inputs" => named("input"),
+        "outputs" => json!({ "type": "object", "additionalProperties": reference("wire") }),
+        "models" => named("model"),
+        "limits" => Value::Object(object(LIMIT_KEYS, |_| json!({ "type": "integer", "minimum": 1 }), &[])),
+        "wiring" => wiring(),
+        "steps" => json!({
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": { "pattern": names::PATTERN, "not": { "enum": RESERVED_STEP_NAMES } },
+            "additionalProperties": reference("step"),
+        }),
+        "flows" => named("flow"),
+        _ => json!({}),
+    }
+}
+
+/// One of the reserved keys of a step, beside a configuration.
+pub(super) fn step_key(key: &Key) -> Value {
+    described(
+        key,
+        match key.name {
+            "type" | "output" => some_text(),
+            "doc" => text(),
+            "with" => json!({ "type": "object", "additionalProperties": reference("wire") }),
+            "next" => reference("next"),
+            "outputs" => json!({ "type": "object", "additionalProperties": some_text() }),
+            "wiring" => wiring(),
+            _ => json!({}),
+        },
+    )
+}
+
+/// All definitions but those of the steps' configurations and the model's.
+pub(super) fn definitions(steps: &[StepSchema]) -> Map<String, Value> {
+    let mut out = Map::new();
+    let mut define = |name: &str, schema: Value| out.insert(name.to_owned(), schema);
+    define("flow", Value::Object(flow(false)));
+    define("step", step(steps));
+    define(
+        "reference",
+        json!({
+            "type": "string",
+            "pattern": r"^[\p{L}\p{N}_-]+(\.[^{}]+)?$",
+            "description": "`step.output`, `inputs.name`, `visits.step`, or a bare name: what was produced last under it.",
+        }),
+    );
+    define(
+        "wire",
+        json!({
+            "description": "Where a value comes from: a reference, a constant `{ value: … }`, or a list of references, of which the one produced last counts.",
+            "oneOf": [
+                reference("reference"),
+                object(CONSTANT_KEYS, |_| json!({}), &["value"]),
+                { "type": "array", "items": reference("reference"), "minItems": 1 },
+            ],
+        }),
+    );
+    define(
+        "target",
+        json!({
+            "description": "A step, `end`, or a retry edge.",
+            "oneOf": [name(), object(RETRY_KEYS, retry_key, &["retry", "max_trials", "else"])],
+        }),
+    );
+    // A retry edge whose branch was forgotten.
+    let retry_keys: Vec<_> = RETRY_KEYS.iter().map(|key| key.name).collect();
+    define(
+        "next",
+        json!({
+            "oneOf": [
+                name(),
+                {
+                    "type": "object",
+                    "minProperties": 1,
+                    "additionalProperties": reference("target"),
+                    "not": { "required": ["retry"], "minProperties": 2, "propertyNames": { "enum": retry_keys } },
+                },
+            ],
+        }),
+    );
+    let words: Vec<_> = Type::WORDS.iter().flat_map(|word| [(*word).to_owned(), format!("{word}?")]).collect();
+    define(
+        "type",
+        json!({
+            "description": "A word such as `integer` or `string?`, `[string]` for a list, or the long form.",
+            "oneOf": [
+                { "enum": words },
+                { "type": "string", "pattern": r"^\[.*\]\??$" },
+                { "type": "null" },
+                { "type": "array", "items": reference("type"), "minItems": 1, "maxItems": 1 },
+                object(TYPE_KEYS, type_key, &["type"]),
+            ],
+        }),
+    );
+    define(
+        "input",
+        json!({
+            "description": "The type of an input, or its long form with a default.",
+            "if": { "type": "object" },
+            "then": object(TYPE_KEYS.iter().chain([&DEFAULT]), type_key, &["type"]),
+            "else": reference("type"),
+        }),
+    );
+    out
+}
+
+/// A step: its type decides what stands beside the reserved keys.
+fn step(steps: &[StepSchema]) -> Value {
+    let mut out = object(STEP_KEYS, step_key, &["type"]);
+    out.shift_remove("additionalProperties");
+    if steps.is_empty() {
+        return Value::Object(out);
+    }
+    let types: Vec<_> =
+        steps.iter().map(|step| json!({ "const": step.type_name, "description": step.doc })).collect();
+    if let Some(Value::Object(properties)) = out.get_mut("properties") {
+        let about = properties.get("type").and_then(|t| t.get("description")).cloned();
+        properties.insert("type".to_owned(), json!({ "description": about, "oneOf": types }));
+    }
+    let conditions: Vec<_> = steps
+        .iter()
+        .map(|step| {
+            json!({
+                "if": { "properties": { "type": { "const": step.type_name } }, "required": ["type"] },
+                "then": reference(&step_definition(&step.type_name)),
+            })
+        })
+        .collect();
+    out.insert("allOf".to_owned(), Value::Array(conditions));
+    Value::Object(out)
+}
+
+fn retry_key(key: &Key) -> Value {
+    match key.name {
+        "retry" => json!({ "allOf": [name(), { "not": { "const": "end" } }] }),
+        "max_trials" => json!({
+            "oneOf": [
+                { "type": "integer", "minimum": 1, "maximum": u32::MAX },
+                object(FROM_KEYS, |_| reference("reference"), &["from"]),
+            ],
+        }),
+        _ => reference("target"),
+    }
+}
+
+fn type_key(key: &Key) -> Value {
+    match key.name {
+        "type" | "items" => reference("type"),
+        "enum" => json!({ "type": "array", "minItems": 1 }),
+        "minimum" | "maximum" => json!({ "type": "number" }),
+        "properties" => json!({ "type": "object", "additionalProperties": reference("type") }),
+        "description" => text(),
+        _ => json!({}),
+    }
+}
+
+/// An object with these keys and no others.
+fn object<'k>(
+    keys: impl IntoIterator<Item = &'k Key>,
+    schema_of: impl Fn(&Key) -> Value,
+    required: &[&str],
+) -> Map<String, Value> {
+    let properties: Map<_, _> =
+        keys.into_iter().map(|key| (key.name.to_owned(), described(key, schema_of(key)))).collect();
+    let mut out = Map::new();
+    out.insert("type".to_owned(), json!("object"));
+    out.insert("properties".to_owned(), Value::Object(properties));
+    if !required.is_empty() {
+        out.insert("required".to_owned(), json!(required));
+    }
+    out.insert("additionalProperties".to_owned(), json!(false));
+    out
+}
+
+fn described(key: &Key, mut schema: Value) -> Value {
+    if let Value::Object(map) = &mut schema {
+        map.insert("description".to_owned(), json!(key.doc));
+    }
+    schema
+}
+
+fn named(definition: &str) -> Value {
+    json!({
+        "type": "object",
+        "propertyNames": { "pattern": names::PATTERN },
+        "additionalProperties": reference(definition),
+    })
+}
+
+fn name() -> Value {
+    json!({ "type": "string", "pattern": names::PATTERN })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn some_text() -> Value {
+    json!({ "type": "string", "minLength": 1 })
+}
+
+fn wiring() -> Value {
+    let words: Vec<_> = WIRINGS.iter().map(|(word, _)| *word).collect();
+    json!({ "enum": words })
+}
