@@ -35,12 +35,7 @@ impl Address {
     /// A step below this frame, on its `visit`-th visit.
     #[must_use]
     pub fn step(&self, step: &Arc<str>, visit: u32) -> Self {
-        Self(Some(Arc::new(Part {
-            above: self.clone(),
-            step: Arc::clone(step),
-            visit,
-            frame: None,
-        })))
+        Self(Some(Arc::new(Part { above: self.clone(), step: Arc::clone(step), visit, frame: None })))
     }
 
     /// A frame that the step at this address opens.
@@ -69,13 +64,10 @@ impl Address {
 
     /// The item of the nearest enclosing map.
     pub fn item(&self) -> Option<u64> {
-        self.parts()
-            .into_iter()
-            .rev()
-            .find_map(|part| match part.frame {
-                Some(FrameKind::Item(n)) => Some(n),
-                _ => None,
-            })
+        self.parts().into_iter().rev().find_map(|part| match part.frame {
+            Some(FrameKind::Item(n)) => Some(n),
+            _ => None,
+        })
     }
 
     /// The exact form that keys and identities are made of: `justify#1[17]/attempt#1.2/write#1`.
@@ -142,10 +134,7 @@ mod tests {
             .frame(FrameKind::Trial(2))
             .step(&"write".into(), 3);
         assert_eq!(address.key(), "justify#1[17]/attempt#1.2/write#3");
-        assert_eq!(
-            address.to_string(),
-            "justify[17] › attempt (trial 2) › write (visit 3)"
-        );
+        assert_eq!(address.to_string(), "justify[17] › attempt (trial 2) › write (visit 3)");
         assert_eq!((address.depth(), address.item()), (2, Some(17)));
     }
 }

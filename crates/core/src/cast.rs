@@ -21,9 +21,7 @@ pub fn castable(from: &Type, to: &Type) -> bool {
         return true;
     }
     if let Kind::Union(members) = &from.kind {
-        return members
-            .iter()
-            .any(|m| m.kind != Kind::Null && castable(m, to))
+        return members.iter().any(|m| m.kind != Kind::Null && castable(m, to))
             || *from == *to
             || (members.iter().all(|m| m.kind == Kind::Null) && to.admits_null());
     }
@@ -42,9 +40,7 @@ pub fn castable(from: &Type, to: &Type) -> bool {
         (Kind::List(a), Kind::List(b)) => castable(a, b),
         (Kind::Object(a), Kind::Object(b)) => {
             // An object that names no field may hold any; one that names some must not contradict.
-            a.is_empty()
-                || b.iter()
-                    .all(|(name, t)| a.get(name).is_some_and(|s| castable(s, t)))
+            a.is_empty() || b.iter().all(|(name, t)| a.get(name).is_some_and(|s| castable(s, t)))
         }
         (a, b) if is_number(a) && is_number(b) => true,
         (a, Kind::Boolean) | (Kind::Boolean, a) if is_number(a) => true,
@@ -82,22 +78,20 @@ fn cast_kind(value: Value, to: &Type) -> Result<Value, CastError> {
         | (Kind::Table, value @ Value::Table(_)) => value,
         (Kind::Union(members), value) => cast_union(value, members, to)?,
         (_, value @ Value::Null) => return Err(refusal(&value, to)),
-        (Kind::Number | Kind::Integer | Kind::Decimal | Kind::Boolean, value) => {
-            cast_number(value, to)?
-        }
+        (Kind::Number | Kind::Integer | Kind::Decimal | Kind::Boolean, value) => cast_number(value, to)?,
         (Kind::List(item), Value::List(list)) => {
             if matches!(item.kind, Kind::Any) {
                 return Ok(Value::List(list));
             }
-            let items = list.items().iter().enumerate().map(|(i, v)| {
-                cast(v.clone(), item).map_err(|e| CastError(format!("item {i}: {e}")))
-            });
+            let items = list
+                .items()
+                .iter()
+                .enumerate()
+                .map(|(i, v)| cast(v.clone(), item).map_err(|e| CastError(format!("item {i}: {e}"))));
             Value::List(items.collect::<Result<Vec<_>, _>>()?.into())
         }
         (Kind::Object(fields), Value::Object(object)) => cast_object(object, fields)?,
-        (Kind::Timestamp, Value::Date(day)) => {
-            Value::Timestamp(day.and_time(chrono::NaiveTime::MIN).and_utc())
-        }
+        (Kind::Timestamp, Value::Date(day)) => Value::Timestamp(day.and_time(chrono::NaiveTime::MIN).and_utc()),
         (Kind::String, value @ Value::Table(_)) => return Err(refusal(&value, to)),
         (Kind::String, value) => Value::from(text_of(&value)?),
         (_, value) => return Err(refusal(&value, to)),
@@ -133,11 +127,7 @@ fn is_exactly(value: &Value, to: &Type) -> bool {
     same && check_limits(value, to).is_ok()
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "each cast is checked beside it"
-)]
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "each cast is checked beside it")]
 fn cast_number(value: Value, to: &Type) -> Result<Value, CastError> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53: above it, neighbouring integers share a float
     let cast = match (&to.kind, &value) {
@@ -145,17 +135,11 @@ fn cast_number(value: Value, to: &Type) -> Result<Value, CastError> {
         (Kind::Number, Value::Decimal(_)) => value.as_f64().map(Value::Float),
         (Kind::Number, Value::Bool(b)) => Some(Value::Float(f64::from(u8::from(*b)))),
         (Kind::Integer, Value::Bool(b)) => Some(Value::Int(i64::from(*b))),
-        (Kind::Integer, Value::Float(f)) if f.fract() == 0.0 && f.abs() <= EXACT => {
-            Some(Value::Int(*f as i64))
-        }
-        (Kind::Integer, Value::Decimal(d)) if d.fract().is_zero() => {
-            i64::try_from(*d).ok().map(Value::Int)
-        }
+        (Kind::Integer, Value::Float(f)) if f.fract() == 0.0 && f.abs() <= EXACT => Some(Value::Int(*f as i64)),
+        (Kind::Integer, Value::Decimal(d)) if d.fract().is_zero() => i64::try_from(*d).ok().map(Value::Int),
         (Kind::Decimal, Value::Int(i)) => Some(Value::Decimal((*i).into())),
         (Kind::Decimal, Value::Bool(b)) => Some(Value::Decimal(i64::from(*b).into())),
-        (Kind::Decimal, Value::Float(f)) => {
-            rust_decimal::Decimal::try_from(*f).ok().map(Value::Decimal)
-        }
+        (Kind::Decimal, Value::Float(f)) => rust_decimal::Decimal::try_from(*f).ok().map(Value::Decimal),
         (Kind::Boolean, v) => match v {
             Value::Int(_) | Value::Float(_) | Value::Decimal(_) => Some(Value::Bool(v.is_truthy())),
             _ => None,
@@ -165,23 +149,16 @@ fn cast_number(value: Value, to: &Type) -> Result<Value, CastError> {
     cast.ok_or_else(|| refusal(&value, to))
 }
 
-fn cast_object(
-    object: Object,
-    fields: &indexmap::IndexMap<String, Type>,
-) -> Result<Value, CastError> {
+fn cast_object(object: Object, fields: &indexmap::IndexMap<String, Type>) -> Result<Value, CastError> {
     if fields.is_empty() {
         return Ok(Value::Object(object));
     }
-    let mut entries: Vec<(Arc<str>, Value)> = object
-        .iter()
-        .map(|(k, v)| (Arc::clone(k), v.clone()))
-        .collect();
+    let mut entries: Vec<(Arc<str>, Value)> = object.iter().map(|(k, v)| (Arc::clone(k), v.clone())).collect();
     for (name, wanted) in fields {
         match entries.iter_mut().find(|(k, _)| **k == **name) {
             Some((_, slot)) => {
                 let value = std::mem::take(slot);
-                *slot =
-                    cast(value, wanted).map_err(|e| CastError(format!("field `{name}`: {e}")))?;
+                *slot = cast(value, wanted).map_err(|e| CastError(format!("field `{name}`: {e}")))?;
             }
             None if wanted.admits_null() => {}
             None => return Err(CastError(format!("the object has no field `{name}`"))),
@@ -196,10 +173,7 @@ fn check_limits(value: &Value, to: &Type) -> Result<(), CastError> {
         && !(value.is_null() && to.admits_null())
     {
         let values: Vec<_> = values.iter().map(ToString::to_string).collect();
-        return Err(CastError(format!(
-            "{value} is none of {}",
-            values.join(", ")
-        )));
+        return Err(CastError(format!("{value} is none of {}", values.join(", "))));
     }
     if let Some(number) = value.as_f64() {
         if let Some(low) = to.minimum.filter(|low| number < *low) {
@@ -237,8 +211,8 @@ pub fn parse_text(text: &str, to: &Type) -> Result<Value, CastError> {
     if let Some(value) = parse_scalar(text, &to.without_null().kind)? {
         return cast(value, to);
     }
-    let json: serde_json::Value = serde_json::from_str(text)
-        .map_err(|_| CastError(format!("`{text}` is no {to}; write it as JSON")))?;
+    let json: serde_json::Value =
+        serde_json::from_str(text).map_err(|_| CastError(format!("`{text}` is no {to}; write it as JSON")))?;
     let value = to_value(&json).map_err(|e| CastError(e.to_string()))?;
     cast(value, to)
 }
@@ -248,12 +222,7 @@ pub fn parse_text(text: &str, to: &Type) -> Result<Value, CastError> {
 /// # Errors
 /// When the text is no such thing.
 pub fn parse_scalar(text: &str, kind: &Kind) -> Result<Option<Value>, CastError> {
-    let wrong = |form: &str| {
-        CastError(format!(
-            "`{text}` is no {} ({form})",
-            Type::from(kind.clone())
-        ))
-    };
+    let wrong = |form: &str| CastError(format!("`{text}` is no {} ({form})", Type::from(kind.clone())));
     Ok(Some(match kind {
         Kind::Decimal => Value::Decimal(text.parse().map_err(|_| wrong("such as 12.50"))?),
         Kind::Date => Value::Date(text.parse().map_err(|_| wrong("such as 2026-01-31"))?),
@@ -261,13 +230,8 @@ pub fn parse_scalar(text: &str, kind: &Kind) -> Result<Option<Value>, CastError>
             .map(|t| Value::Timestamp(t.to_utc()))
             .map_err(|_| wrong("such as 2026-01-31T12:00:00Z"))?,
         Kind::Duration => {
-            let seconds = text
-                .strip_prefix("PT")
-                .and_then(|t| t.strip_suffix('S'))
-                .unwrap_or(text);
-            let seconds: rust_decimal::Decimal = seconds
-                .parse()
-                .map_err(|_| wrong("seconds, such as PT1.5S"))?;
+            let seconds = text.strip_prefix("PT").and_then(|t| t.strip_suffix('S')).unwrap_or(text);
+            let seconds: rust_decimal::Decimal = seconds.parse().map_err(|_| wrong("seconds, such as PT1.5S"))?;
             let micros = (seconds * rust_decimal::Decimal::from(1_000_000)).trunc();
             let micros = i64::try_from(micros).map_err(|_| wrong("seconds, such as PT1.5S"))?;
             Value::Duration(chrono::TimeDelta::microseconds(micros))
@@ -278,9 +242,7 @@ pub fn parse_scalar(text: &str, kind: &Kind) -> Result<Option<Value>, CastError>
 
 fn refusal(value: &Value, to: &Type) -> CastError {
     if value.is_null() {
-        return CastError(format!(
-            "null is no {to}; declare the type as `{to}?` where null is meant"
-        ));
+        return CastError(format!("null is no {to}; declare the type as `{to}?` where null is meant"));
     }
     CastError(format!("{value} ({}) is no {to}", value.type_name()))
 }
@@ -312,9 +274,7 @@ mod tests {
             any::<f64>().prop_map(Value::Float),
             "[a-z0-9]{0,6}".prop_map(Value::from),
         ];
-        scalar.prop_recursive(2, 6, 3, |inner| {
-            prop::collection::vec(inner, 0..3).prop_map(Value::from)
-        })
+        scalar.prop_recursive(2, 6, 3, |inner| prop::collection::vec(inner, 0..3).prop_map(Value::from))
     }
 
     proptest! {
@@ -345,23 +305,15 @@ mod tests {
     #[test]
     fn null_needs_a_type_that_admits_it() {
         let error = cast(Value::Null, &Type::string()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "null is no string; declare the type as `string?` where null is meant"
-        );
-        assert_eq!(
-            cast(Value::Null, &Type::string().nullable()),
-            Ok(Value::Null)
-        );
+        assert_eq!(error.to_string(), "null is no string; declare the type as `string?` where null is meant");
+        assert_eq!(cast(Value::Null, &Type::string().nullable()), Ok(Value::Null));
     }
 
     #[test]
     fn a_float_turns_into_an_integer_only_without_loss() {
         assert_eq!(cast(Value::Float(6.0), &Type::integer()), Ok(Value::Int(6)));
         assert_eq!(
-            cast(Value::Float(6.5), &Type::integer())
-                .unwrap_err()
-                .to_string(),
+            cast(Value::Float(6.5), &Type::integer()).unwrap_err().to_string(),
             "6.5 (number) is no integer"
         );
     }
@@ -374,9 +326,6 @@ mod tests {
             parse_text("x", &Type::integer()).unwrap_err().to_string(),
             "`x` is no integer; write it as JSON"
         );
-        assert!(matches!(
-            parse_text("2026-01-31", &Kind::Date.into()),
-            Ok(Value::Date(_))
-        ));
+        assert!(matches!(parse_text("2026-01-31", &Kind::Date.into()), Ok(Value::Date(_))));
     }
 }

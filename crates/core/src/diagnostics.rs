@@ -16,20 +16,14 @@ pub struct Source {
 impl Source {
     /// A named text.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self {
-            name: name.into(),
-            text: text.into(),
-        })
+        Arc::new(Self { name: name.into(), text: text.into() })
     }
 
     /// Line and column of a byte, both from 1; the column counts characters.
     pub fn line_column(&self, offset: usize) -> (usize, usize) {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         let line_start = before.rfind('\n').map_or(0, |n| n + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 }
 
@@ -43,10 +37,7 @@ pub struct Span {
 impl Span {
     /// The stretch `range` of `source`.
     pub fn new(source: &Arc<Source>, range: Range<usize>) -> Self {
-        Self {
-            source: Some(Arc::clone(source)),
-            range,
-        }
+        Self { source: Some(Arc::clone(source)), range }
     }
 
     /// The place of what no text stands behind.
@@ -66,9 +57,7 @@ impl Span {
 
     /// Line and column of the start, both from 1.
     pub fn line_column(&self) -> Option<(usize, usize)> {
-        self.source
-            .as_ref()
-            .map(|s| s.line_column(self.range.start))
+        self.source.as_ref().map(|s| s.line_column(self.range.start))
     }
 }
 
@@ -106,10 +95,7 @@ impl<T> Spanned<T> {
 
 impl<T> From<T> for Spanned<T> {
     fn from(value: T) -> Self {
-        Self {
-            value,
-            span: Span::none(),
-        }
+        Self { value, span: Span::none() }
     }
 }
 
@@ -154,10 +140,7 @@ impl Diagnostic {
 
     /// A warning.
     pub fn warning(code: &'static str, message: impl Into<String>, span: &Span) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(code, message, span)
-        }
+        Self { severity: Severity::Warning, ..Self::error(code, message, span) }
     }
 
     /// Adds a word beside the place.
@@ -194,11 +177,7 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = if self.severity == Severity::Error {
-            "error"
-        } else {
-            "warning"
-        };
+        let word = if self.severity == Severity::Error { "error" } else { "warning" };
         write!(f, "{word}[{}]: {}", self.code, self.message)?;
         if self.span.source().is_some() {
             write!(f, " ({})", self.span)?;
@@ -246,13 +225,7 @@ impl Diagnostics {
             seen.push(d.clone());
             new
         });
-        self.0.sort_by_key(|d| {
-            (
-                d.span.source().map(|s| s.name.clone()),
-                d.span.range().start,
-                d.severity,
-            )
-        });
+        self.0.sort_by_key(|d| (d.span.source().map(|s| s.name.clone()), d.span.range().start, d.severity));
         self
     }
 
@@ -266,11 +239,7 @@ impl Diagnostics {
     /// # Errors
     /// When there is an error among them.
     pub fn into_result(self) -> Result<Self, Self> {
-        if self.has_errors() {
-            Err(self)
-        } else {
-            Ok(self)
-        }
+        if self.has_errors() { Err(self) } else { Ok(self) }
     }
 }
 
@@ -325,9 +294,7 @@ fn distance(a: &str, b: &str) -> usize {
     for i in 1..=a.len() {
         for j in 1..=b.len() {
             let cost = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1)
-                .min(rows[i][j - 1] + 1)
-                .min(rows[i - 1][j - 1] + cost);
+            let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + cost);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 best = best.min(rows[i - 2][j - 2] + 1);
             }
@@ -350,10 +317,7 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_found_and_a_far_one_is_not() {
-        assert_eq!(
-            nearest("temprature", ["temperature", "top_p"]),
-            Some("temperature")
-        );
+        assert_eq!(nearest("temprature", ["temperature", "top_p"]), Some("temperature"));
         assert_eq!(nearest("mdoel", ["model", "mode"]), Some("model"));
         assert_eq!(nearest("xyz", ["model"]), None);
     }

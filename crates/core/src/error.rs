@@ -85,11 +85,7 @@ impl std::error::Error for StepError {}
 impl From<TableError> for StepError {
     fn from(error: TableError) -> Self {
         let fatal = error.code == "write.disk_full";
-        Self {
-            help: error.help,
-            fatal,
-            ..Self::new(error.code, error.message)
-        }
+        Self { help: error.help, fatal, ..Self::new(error.code, error.message) }
     }
 }
 

@@ -193,9 +193,7 @@ impl Observers {
     /// Tells everybody.
     pub fn tell(&self, event: &Event<'_>) {
         for (observer, alive) in &self.all {
-            if alive.load(Ordering::Relaxed)
-                && catch_unwind(AssertUnwindSafe(|| observer.on(event))).is_err()
-            {
+            if alive.load(Ordering::Relaxed) && catch_unwind(AssertUnwindSafe(|| observer.on(event))).is_err() {
                 alive.store(false, Ordering::Relaxed);
                 tracing::error!("an observer of the run failed and is not heard any more");
             }
@@ -222,10 +220,7 @@ mod tests {
         let observer = Arc::new(Fails(AtomicU32::new(0)));
         let observers = Observers::new().with(observer.clone());
         for _ in 0..3 {
-            observers.tell(&Event::Note {
-                at: &Address::root(),
-                text: "x",
-            });
+            observers.tell(&Event::Note { at: &Address::root(), text: "x" });
         }
         assert_eq!(observer.0.load(Ordering::Relaxed), 1);
     }

@@ -41,9 +41,7 @@ pub struct ModelDefinition {
 
 impl fmt::Debug for ModelDefinition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ModelDefinition")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("ModelDefinition").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -88,10 +86,7 @@ impl Flow {
 
 impl fmt::Debug for Flow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flow")
-            .field("name", &self.name)
-            .field("steps", &self.steps.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Flow").field("name", &self.name).field("steps", &self.steps.len()).finish_non_exhaustive()
     }
 }
 

@@ -69,38 +69,22 @@ impl MemoryJournal {
 
     /// How many effects are held at the moment.
     pub fn effects(&self) -> usize {
-        self.effects
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.effects.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// How many items are held.
     pub fn items(&self) -> usize {
-        self.items
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .map(HashMap::len)
-            .sum()
+        self.items.lock().unwrap_or_else(PoisonError::into_inner).values().map(HashMap::len).sum()
     }
 }
 
 impl Journal for MemoryJournal {
     fn effect(&self, key: &str) -> Result<Option<serde_json::Value>, StepError> {
-        Ok(self
-            .effects
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned())
+        Ok(self.effects.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned())
     }
 
     fn keep_effect(&self, key: &str, outcome: &serde_json::Value) -> Result<(), StepError> {
-        self.effects
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key.to_owned(), outcome.clone());
+        self.effects.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), outcome.clone());
         Ok(())
     }
 
@@ -111,10 +95,7 @@ impl Journal for MemoryJournal {
 
     fn keep_item(&self, map: &str, record: &ItemRecord) -> Result<(), StepError> {
         let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        items
-            .entry(map.to_owned())
-            .or_default()
-            .insert(record.index, record.clone());
+        items.entry(map.to_owned()).or_default().insert(record.index, record.clone());
         Ok(())
     }
 }

@@ -37,9 +37,8 @@ impl<T: DeserializeOwned + Clone> Late<T> {
             Self::Now(value) => Ok(value.clone()),
             Self::From(reference) => {
                 let value = cx.late(reference)?;
-                from_value(value.clone()).map_err(|e| {
-                    StepError::new("step.late", format!("`{reference}` gave {value}: {e}"))
-                })
+                from_value(value.clone())
+                    .map_err(|e| StepError::new("step.late", format!("`{reference}` gave {value}: {e}")))
             }
         }
     }

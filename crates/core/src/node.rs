@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{
-    self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
-    VariantAccess, Visitor,
+    self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
+    Visitor,
 };
 
 use crate::diagnostics::{Diagnostic, Source, Span};
@@ -55,11 +55,7 @@ pub struct Entry {
 impl Node {
     /// A node at a place.
     pub fn new(kind: NodeKind, span: Span) -> Self {
-        Self {
-            span,
-            kind,
-            inlined: None,
-        }
+        Self { span, kind, inlined: None }
     }
 
     /// A node of plain JSON, which stands nowhere.
@@ -96,12 +92,9 @@ impl Node {
             NodeKind::Float(f) => Value::Float(*f),
             NodeKind::String(s) => Value::String(Arc::clone(s)),
             NodeKind::List(items) => Value::List(items.iter().map(Self::to_value).collect()),
-            NodeKind::Map(entries) => Value::Object(
-                entries
-                    .iter()
-                    .map(|e| (Arc::clone(&e.key), e.value.to_value()))
-                    .collect(),
-            ),
+            NodeKind::Map(entries) => {
+                Value::Object(entries.iter().map(|e| (Arc::clone(&e.key), e.value.to_value())).collect())
+            }
         }
     }
 
@@ -208,10 +201,7 @@ impl std::error::Error for NodeError {}
 
 impl de::Error for NodeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self {
-            message: message.to_string(),
-            span: None,
-        }
+        Self { message: message.to_string(), span: None }
     }
 }
 
@@ -226,10 +216,7 @@ impl<'de> Deserializer<'de> for &'de Node {
             NodeKind::Float(f) => visitor.visit_f64(*f),
             NodeKind::String(s) => visitor.visit_borrowed_str(s),
             NodeKind::List(items) => visitor.visit_seq(Items(items.iter())),
-            NodeKind::Map(entries) => visitor.visit_map(Entries {
-                rest: entries.iter(),
-                current: None,
-            }),
+            NodeKind::Map(entries) => visitor.visit_map(Entries { rest: entries.iter(), current: None }),
         }
         .map_err(|e| e.at(&self.span))
     }
@@ -247,9 +234,7 @@ impl<'de> Deserializer<'de> for &'de Node {
         _name: &'static str,
         visitor: V,
     ) -> Result<V::Value, NodeError> {
-        visitor
-            .visit_newtype_struct(self)
-            .map_err(|e| e.at(&self.span))
+        visitor.visit_newtype_struct(self).map_err(|e| e.at(&self.span))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -260,13 +245,8 @@ impl<'de> Deserializer<'de> for &'de Node {
     ) -> Result<V::Value, NodeError> {
         match &self.kind {
             NodeKind::String(s) => visitor.visit_enum((&**s).into_deserializer()),
-            NodeKind::Map(entries) if entries.len() == 1 => {
-                visitor.visit_enum(Variant(&entries[0]))
-            }
-            _ => Err(de::Error::custom(format!(
-                "expected a word, not a {}",
-                self.type_name()
-            ))),
+            NodeKind::Map(entries) if entries.len() == 1 => visitor.visit_enum(Variant(&entries[0])),
+            _ => Err(de::Error::custom(format!("expected a word, not a {}", self.type_name()))),
         }
         .map_err(|e: NodeError| e.at(&self.span))
     }
@@ -282,10 +262,7 @@ struct Items<'de>(std::slice::Iter<'de, Node>);
 impl<'de> SeqAccess<'de> for Items<'de> {
     type Error = NodeError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, NodeError> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, NodeError> {
         self.0.next().map(|node| seed.deserialize(node)).transpose()
     }
 
@@ -302,19 +279,14 @@ struct Entries<'de> {
 impl<'de> MapAccess<'de> for Entries<'de> {
     type Error = NodeError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, NodeError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, NodeError> {
         self.current = self.rest.next();
         let Some(entry) = self.current else {
             return Ok(None);
         };
         let key: de::value::BorrowedStrDeserializer<'de, NodeError> =
             de::value::BorrowedStrDeserializer::new(&entry.key);
-        seed.deserialize(key)
-            .map(Some)
-            .map_err(|e| e.at(&entry.key_span))
+        seed.deserialize(key).map(Some).map_err(|e| e.at(&entry.key_span))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, NodeError> {
@@ -343,21 +315,14 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
     type Error = NodeError;
 
     fn unit_variant(self) -> Result<(), NodeError> {
-        Err(NodeError::at(
-            de::Error::custom(format!("`{}` takes no value", self.0.key)),
-            &self.0.value.span,
-        ))
+        Err(NodeError::at(de::Error::custom(format!("`{}` takes no value", self.0.key)), &self.0.value.span))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, NodeError> {
         seed.deserialize(&self.0.value)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(
-        self,
-        _len: usize,
-        visitor: V,
-    ) -> Result<V::Value, NodeError> {
+    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, NodeError> {
         self.0.value.deserialize_any(visitor)
     }
 

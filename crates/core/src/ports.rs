@@ -26,34 +26,22 @@ impl Ports {
 
     /// No ports.
     pub fn empty() -> Self {
-        Self {
-            names: Arc::from([]),
-            values: Vec::new(),
-        }
+        Self { names: Arc::from([]), values: Vec::new() }
     }
 
     /// One port.
     pub fn one(name: &str, value: impl Into<Value>) -> Self {
-        Self {
-            names: Arc::from([Arc::from(name)]),
-            values: vec![value.into()],
-        }
+        Self { names: Arc::from([Arc::from(name)]), values: vec![value.into()] }
     }
 
     /// The value under `name`.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.names
-            .iter()
-            .position(|n| &**n == name)
-            .map(|i| &self.values[i])
+        self.names.iter().position(|n| &**n == name).map(|i| &self.values[i])
     }
 
     /// Takes the value under `name`, leaving null.
     pub fn take(&mut self, name: &str) -> Option<Value> {
-        self.names
-            .iter()
-            .position(|n| &**n == name)
-            .map(|i| std::mem::take(&mut self.values[i]))
+        self.names.iter().position(|n| &**n == name).map(|i| std::mem::take(&mut self.values[i]))
     }
 
     /// The names, in order.
@@ -78,12 +66,8 @@ impl Ports {
 
 impl<N: Into<Arc<str>>> FromIterator<(N, Value)> for Ports {
     fn from_iter<I: IntoIterator<Item = (N, Value)>>(iter: I) -> Self {
-        let (names, values): (Vec<Arc<str>>, Vec<Value>) =
-            iter.into_iter().map(|(n, v)| (n.into(), v)).unzip();
-        Self {
-            names: names.into(),
-            values,
-        }
+        let (names, values): (Vec<Arc<str>>, Vec<Value>) = iter.into_iter().map(|(n, v)| (n.into(), v)).unzip();
+        Self { names: names.into(), values }
     }
 }
 
@@ -119,11 +103,7 @@ impl IntoPorts for Ports {
 
 impl<T: DeserializeOwned> FromPorts for T {
     fn from_ports(ports: Ports) -> Result<Self, ValueError> {
-        let entries = ports
-            .names
-            .iter()
-            .map(ToString::to_string)
-            .zip(ports.values);
+        let entries = ports.names.iter().map(ToString::to_string).zip(ports.values);
         T::deserialize(serde::de::value::MapDeserializer::new(entries))
     }
 }
@@ -131,10 +111,7 @@ impl<T: DeserializeOwned> FromPorts for T {
 impl<T: Serialize> IntoPorts for T {
     fn into_ports(self) -> Result<Ports, ValueError> {
         match to_value(&self)? {
-            Value::Object(object) => Ok(object
-                .iter()
-                .map(|(k, v)| (Arc::clone(k), v.clone()))
-                .collect()),
+            Value::Object(object) => Ok(object.iter().map(|(k, v)| (Arc::clone(k), v.clone())).collect()),
             Value::Null => Ok(Ports::empty()),
             other => Err(ValueError::new(format!(
                 "a step's output is a struct of its ports, not a {}",

@@ -31,10 +31,7 @@ pub struct StepType {
 impl StepType {
     /// The first paragraph of its doc comment.
     pub fn doc(&self) -> &str {
-        self.schema
-            .get("description")
-            .and_then(Json::as_str)
-            .unwrap_or_default()
+        self.schema.get("description").and_then(Json::as_str).unwrap_or_default()
     }
 
     pub(crate) fn decode(&self, config: &Node) -> Result<Arc<dyn AnyStep>, NodeError> {
@@ -63,15 +60,9 @@ impl Registry {
     pub fn with<S: Step>(mut self) -> Self {
         let schema = schemars::schema_for!(S).to_value();
         let keys = schema.get("properties").and_then(Json::as_object);
-        for key in keys
-            .into_iter()
-            .flat_map(|p| p.keys())
-            .filter(|k| RESERVED_STEP_KEYS.contains(&k.as_str()))
-        {
-            self.problems.push(format!(
-                "the configuration of step type `{}` claims the reserved key `{key}`",
-                S::TYPE
-            ));
+        for key in keys.into_iter().flat_map(|p| p.keys()).filter(|k| RESERVED_STEP_KEYS.contains(&k.as_str())) {
+            self.problems
+                .push(format!("the configuration of step type `{}` claims the reserved key `{key}`", S::TYPE));
         }
         let entry = StepType {
             name: S::TYPE,
@@ -82,8 +73,7 @@ impl Registry {
             decode: |node| S::deserialize(node).map(|step| Arc::new(step) as Arc<dyn AnyStep>),
         };
         if self.steps.insert(S::TYPE, entry).is_some() {
-            self.problems
-                .push(format!("there are two step types named `{}`", S::TYPE));
+            self.problems.push(format!("there are two step types named `{}`", S::TYPE));
         }
         self
     }
@@ -112,10 +102,7 @@ impl Registry {
         self.model.as_ref().map(|(schema, _)| &**schema)
     }
 
-    pub(crate) fn decode_model(
-        &self,
-        node: &Node,
-    ) -> Option<Result<Arc<dyn Any + Send + Sync>, NodeError>> {
+    pub(crate) fn decode_model(&self, node: &Node) -> Option<Result<Arc<dyn Any + Send + Sync>, NodeError>> {
         self.model.as_ref().map(|(_, decode)| decode(node))
     }
 

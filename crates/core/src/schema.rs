@@ -48,10 +48,7 @@ impl<'a> Checker<'a> {
         const DEEPEST: usize = 32;
         let mut schema = schema;
         for _ in 0..DEEPEST {
-            let target = schema
-                .get("$ref")
-                .and_then(Json::as_str)
-                .and_then(|r| r.strip_prefix('#'));
+            let target = schema.get("$ref").and_then(Json::as_str).and_then(|r| r.strip_prefix('#'));
             match target.and_then(|pointer| self.root.pointer(pointer)) {
                 Some(next) => schema = next,
                 None => break,
@@ -66,19 +63,10 @@ impl<'a> Checker<'a> {
         let Some(map) = schema.as_object() else {
             return;
         };
-        for part in map
-            .get("allOf")
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for part in map.get("allOf").and_then(Json::as_array).into_iter().flatten() {
             self.node(node, part, key, found);
         }
-        if let Some(options) = map
-            .get("oneOf")
-            .or_else(|| map.get("anyOf"))
-            .and_then(Json::as_array)
-        {
+        if let Some(options) = map.get("oneOf").or_else(|| map.get("anyOf")).and_then(Json::as_array) {
             self.options(node, options, key, found);
         }
         if let Some(wrong) = self.wrong_kind(node, map, key) {
@@ -87,9 +75,7 @@ impl<'a> Checker<'a> {
         }
         self.scalar(node, map, key, found);
         match &node.kind {
-            NodeKind::Map(_)
-                if map.contains_key("properties") || map.contains_key("additionalProperties") =>
-            {
+            NodeKind::Map(_) if map.contains_key("properties") || map.contains_key("additionalProperties") => {
                 self.map(node, map, key, found);
             }
             NodeKind::List(items) => {
@@ -107,11 +93,7 @@ impl<'a> Checker<'a> {
     }
 
     fn name(&self, key: &str) -> String {
-        if key.is_empty() {
-            self.what.to_owned()
-        } else {
-            format!("`{key}`")
-        }
+        if key.is_empty() { self.what.to_owned() } else { format!("`{key}`") }
     }
 
     fn wrong_kind(&self, node: &Node, schema: &Map<String, Json>, key: &str) -> Option<Diagnostic> {
@@ -123,17 +105,8 @@ impl<'a> Checker<'a> {
         if wanted.iter().any(|w| fits(node, w)) {
             return None;
         }
-        let words: Vec<_> = wanted
-            .iter()
-            .filter(|w| **w != "null")
-            .map(|w| article(word(w)))
-            .collect();
-        let message = format!(
-            "{} must be {}, not {}",
-            self.name(key),
-            words.join(" or "),
-            said(node, key)
-        );
+        let words: Vec<_> = wanted.iter().filter(|w| **w != "null").map(|w| article(word(w))).collect();
+        let message = format!("{} must be {}, not {}", self.name(key), words.join(" or "), said(node, key));
         Some(Diagnostic::error(WRONG_VALUE, message, &node.span))
     }
 
@@ -155,32 +128,20 @@ impl<'a> Checker<'a> {
             && let Err(error) = parse_text(mark, text)
         {
             let message = format!("{}: {error}", self.name(key));
-            found.push(Diagnostic::error(
-                BAD_TEMPLATE,
-                message,
-                &node.span_within(error.range),
-            ));
+            found.push(Diagnostic::error(BAD_TEMPLATE, message, &node.span_within(error.range)));
         }
         let Some(number) = here.as_ref().and_then(Json::as_f64) else {
             return;
         };
         let bound = |name: &str| schema.get(name).and_then(Json::as_f64);
-        let wrong = match (
-            bound("minimum"),
-            bound("maximum"),
-            bound("exclusiveMinimum"),
-        ) {
+        let wrong = match (bound("minimum"), bound("maximum"), bound("exclusiveMinimum")) {
             (Some(low), _, _) if number < low => Some(format!("at least {low}")),
             (_, Some(high), _) if number > high => Some(format!("at most {high}")),
             (_, _, Some(low)) if number <= low => Some(format!("more than {low}")),
             _ => None,
         };
         if let Some(wanted) = wrong {
-            let message = format!(
-                "{} must be {wanted}, not {}",
-                self.name(key),
-                said(node, key)
-            );
+            let message = format!("{} must be {wanted}, not {}", self.name(key), said(node, key));
             found.push(Diagnostic::error(WRONG_VALUE, message, &node.span));
         }
     }
@@ -189,46 +150,28 @@ impl<'a> Checker<'a> {
         let empty = Map::new();
         let properties = schema.get("properties").and_then(Json::as_object);
         let rest = schema.get("additionalProperties");
-        let whose = if key.is_empty() {
-            self.what.to_owned()
-        } else {
-            format!("`{key}` of {}", self.what)
-        };
+        let whose = if key.is_empty() { self.what.to_owned() } else { format!("`{key}` of {}", self.what) };
         for entry in node.entries().unwrap_or_default() {
             match (properties.and_then(|p| p.get(&*entry.key)), rest) {
                 (Some(below), _) => self.node(&entry.value, below, &entry.key, found),
                 (None, Some(Json::Bool(false))) => {
                     let message = format!("unknown key `{}` in {whose}", entry.key);
                     let known = properties.unwrap_or(&empty).keys().map(String::as_str);
-                    found.push(
-                        Diagnostic::error(UNKNOWN_KEY, message, &entry.key_span)
-                            .suggest(&entry.key, known),
-                    );
+                    found
+                        .push(Diagnostic::error(UNKNOWN_KEY, message, &entry.key_span).suggest(&entry.key, known));
                 }
-                (None, Some(below @ Json::Object(_))) => {
-                    self.node(&entry.value, below, &entry.key, found)
-                }
+                (None, Some(below @ Json::Object(_))) => self.node(&entry.value, below, &entry.key, found),
                 (None, _) => {}
             }
         }
-        for wanted in schema
-            .get("required")
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Json::as_str)
+        for wanted in
+            schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str)
         {
             if node.get(wanted).is_none() {
-                let mut wrong =
-                    Diagnostic::error(MISSING_KEY, format!("{whose} lacks `{wanted}`"), &node.span);
-                let doc = properties
-                    .and_then(|p| p.get(wanted))
-                    .and_then(|p| p.get("description"));
+                let mut wrong = Diagnostic::error(MISSING_KEY, format!("{whose} lacks `{wanted}`"), &node.span);
+                let doc = properties.and_then(|p| p.get(wanted)).and_then(|p| p.get("description"));
                 if let Some(doc) = doc.and_then(Json::as_str) {
-                    wrong = wrong.help(format!(
-                        "`{wanted}`: {}",
-                        doc.lines().next().unwrap_or_default()
-                    ));
+                    wrong = wrong.help(format!("`{wanted}`: {}", doc.lines().next().unwrap_or_default()));
                 }
                 found.push(wrong);
             }
@@ -253,19 +196,14 @@ impl<'a> Checker<'a> {
             return;
         }
         let mut same_kind = attempts.iter().filter(|(option, _)| {
-            option
-                .as_object()
-                .is_some_and(|o| o.contains_key("type") && self.wrong_kind(node, o, key).is_none())
+            option.as_object().is_some_and(|o| o.contains_key("type") && self.wrong_kind(node, o, key).is_none())
         });
         if let (Some((_, wrong)), None) = (same_kind.next(), same_kind.next()) {
             found.extend(wrong.clone());
             return;
         }
-        let consts: Vec<_> = attempts
-            .iter()
-            .filter_map(|(o, _)| o.get("const"))
-            .filter_map(Json::as_str)
-            .collect();
+        let consts: Vec<_> =
+            attempts.iter().filter_map(|(o, _)| o.get("const")).filter_map(Json::as_str).collect();
         if !consts.is_empty() {
             let message = format!("{} cannot be {}", self.name(key), said(node, key));
             let wrong = Diagnostic::error(WRONG_VALUE, message, &node.span);
@@ -279,46 +217,24 @@ impl<'a> Checker<'a> {
             .map(|w| article(word(w)))
             .collect();
         words.dedup();
-        let message = format!(
-            "{} must be {}, not {}",
-            self.name(key),
-            words.join(" or "),
-            said(node, key)
-        );
+        let message = format!("{} must be {}, not {}", self.name(key), words.join(" or "), said(node, key));
         found.push(Diagnostic::error(WRONG_VALUE, message, &node.span));
     }
 
     /// Where the options are told apart by a key with a constant, as `sample: KIND` does.
-    fn by_tag(
-        &self,
-        node: &Node,
-        attempts: &[(&Json, Diagnostics)],
-        key: &str,
-    ) -> Option<Diagnostics> {
+    fn by_tag(&self, node: &Node, attempts: &[(&Json, Diagnostics)], key: &str) -> Option<Diagnostics> {
         let tag_of = |option: &Json| {
             let properties = option.get("properties")?.as_object()?;
-            let (name, value) = properties
-                .iter()
-                .find_map(|(n, p)| Some((n, p.get("const")?.as_str()?)))?;
+            let (name, value) = properties.iter().find_map(|(n, p)| Some((n, p.get("const")?.as_str()?)))?;
             Some((name.clone(), value.to_owned()))
         };
-        let tags: Vec<_> = attempts
-            .iter()
-            .filter_map(|(option, wrong)| Some((tag_of(option)?, wrong)))
-            .collect();
+        let tags: Vec<_> = attempts.iter().filter_map(|(option, wrong)| Some((tag_of(option)?, wrong))).collect();
         let ((tag, _), _) = tags.first()?;
         let Some(entry) = node.entries()?.iter().find(|e| *e.key == **tag) else {
             let message = format!("{} lacks `{tag}`", self.name(key));
-            let words: Vec<_> = tags
-                .iter()
-                .map(|((_, value), _)| format!("`{value}`"))
-                .collect();
+            let words: Vec<_> = tags.iter().map(|((_, value), _)| format!("`{value}`")).collect();
             let wrong = Diagnostic::error(MISSING_KEY, message, &node.span);
-            return Some(
-                wrong
-                    .help(format!("`{tag}` is one of {}", words.join(", ")))
-                    .into(),
-            );
+            return Some(wrong.help(format!("`{tag}` is one of {}", words.join(", "))).into());
         };
         let meant = entry.value.as_str().unwrap_or_default();
         if let Some((_, wrong)) = tags.iter().find(|((_, value), _)| value == meant) {
@@ -326,11 +242,7 @@ impl<'a> Checker<'a> {
         }
         let message = format!("`{tag}` cannot be {}", said(&entry.value, tag));
         let wrong = Diagnostic::error(WRONG_VALUE, message, &entry.value.span);
-        Some(
-            wrong
-                .suggest(meant, tags.iter().map(|((_, value), _)| value.as_str()))
-                .into(),
-        )
+        Some(wrong.suggest(meant, tags.iter().map(|((_, value), _)| value.as_str())).into())
     }
 }
 
@@ -356,11 +268,7 @@ fn word(json_type: &str) -> &str {
 }
 
 fn article(word: &str) -> String {
-    let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) {
-        "an"
-    } else {
-        "a"
-    };
+    let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     format!("{article} {word}")
 }
 
@@ -374,9 +282,7 @@ fn said(node: &Node, key: &str) -> String {
         NodeKind::Null => "null".to_owned(),
         NodeKind::List(_) | NodeKind::Map(_) => article(node.type_name()),
         _ if SECRETS.contains(&key) => format!("the {} that stands there", node.type_name()),
-        NodeKind::String(text) if text.chars().count() > LONGEST => {
-            "the text that stands there".to_owned()
-        }
+        NodeKind::String(text) if text.chars().count() > LONGEST => "the text that stands there".to_owned(),
         _ => format!("the {} {}", node.type_name(), node.to_value()),
     }
 }
@@ -428,13 +334,9 @@ mod tests {
 
     #[test]
     fn what_fits_passes() {
-        let config =
-            json!({"rows": 3, "mode": "fast", "columns": {"a": {"sample": "mapped", "by": ["b"]}}});
+        let config = json!({"rows": 3, "mode": "fast", "columns": {"a": {"sample": "mapped", "by": ["b"]}}});
         assert_eq!(wrong(config), Vec::<String>::new());
-        assert_eq!(
-            wrong(json!({"rows": 3, "mode": null})),
-            Vec::<String>::new()
-        );
+        assert_eq!(wrong(json!({"rows": 3, "mode": null})), Vec::<String>::new());
     }
 
     #[test]

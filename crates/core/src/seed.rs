@@ -37,10 +37,7 @@ impl Key {
 
     /// The draws of this key.
     pub fn draws(&self) -> Draws {
-        Draws {
-            rng: ChaCha8Rng::from_seed(self.0),
-            next: 0,
-        }
+        Draws { rng: ChaCha8Rng::from_seed(self.0), next: 0 }
     }
 
     /// A generator of row `row`'s own, for what needs an unknown number of words: rejection samplers, made-up names.

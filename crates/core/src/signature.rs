@@ -50,14 +50,7 @@ pub enum Rows {
 impl Port {
     /// A port that must be given.
     pub fn new(name: impl Into<String>, value_type: Type) -> Self {
-        Self {
-            name: name.into(),
-            value_type,
-            default: None,
-            doc: None,
-            rows: Rows::New,
-            wired: None,
-        }
+        Self { name: name.into(), value_type, default: None, doc: None, rows: Rows::New, wired: None }
     }
 
     /// With a default.
@@ -78,10 +71,7 @@ impl Port {
     #[must_use]
     pub fn wired(mut self, reference: &str, path: &[&str]) -> Self {
         let path = path.iter().map(|p| (*p).to_owned()).collect();
-        self.wired = Some(Wired {
-            reference: reference.to_owned(),
-            path,
-        });
+        self.wired = Some(Wired { reference: reference.to_owned(), path });
         self
     }
 
@@ -135,12 +125,7 @@ pub struct Signature {
 impl Signature {
     /// Ports by hand, with the branch `next`.
     pub fn new(inputs: Vec<Port>, outputs: Vec<Port>) -> Self {
-        Self {
-            inputs,
-            outputs,
-            branches: vec!["next".to_owned()],
-            ..Self::default()
-        }
+        Self { inputs, outputs, branches: vec!["next".to_owned()], ..Self::default() }
     }
 
     /// The ports that are the fields of two types, with the branch `next`. A field of an input that has a default or
@@ -164,13 +149,8 @@ impl Signature {
 
 fn ports_of<T: JsonSchema>() -> Vec<Port> {
     let root = schemars::schema_for!(T).to_value();
-    let required: Vec<&str> = root
-        .get("required")
-        .and_then(Json::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Json::as_str)
-        .collect();
+    let required: Vec<&str> =
+        root.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect();
     let properties = root.get("properties").and_then(Json::as_object);
     properties
         .into_iter()
@@ -180,16 +160,11 @@ fn ports_of<T: JsonSchema>() -> Vec<Port> {
             if let (Some(map), Some(defs)) = (with_defs.as_object_mut(), root.get("$defs")) {
                 map.insert("$defs".into(), defs.clone());
             }
-            let default = schema
-                .get("default")
-                .cloned()
-                .or((!required.contains(&name.as_str())).then_some(Json::Null));
+            let default =
+                schema.get("default").cloned().or((!required.contains(&name.as_str())).then_some(Json::Null));
             Port {
                 default: default.and_then(|d| Value::try_from(d).ok()),
-                doc: schema
-                    .get("description")
-                    .and_then(Json::as_str)
-                    .map(str::to_owned),
+                doc: schema.get("description").and_then(Json::as_str).map(str::to_owned),
                 ..Port::new(name, Type::from_json_schema(&with_defs))
             }
         })
@@ -217,11 +192,8 @@ mod tests {
     #[test]
     fn fields_are_ports() {
         let signature = Signature::of::<In, Out>().branches(["enough", "too_short"]);
-        let inputs: Vec<_> = signature
-            .inputs
-            .iter()
-            .map(|p| format!("{}: {} {:?}", p.name, p.value_type, p.default))
-            .collect();
+        let inputs: Vec<_> =
+            signature.inputs.iter().map(|p| format!("{}: {} {:?}", p.name, p.value_type, p.default)).collect();
         assert_eq!(inputs, ["text: string None", "least: integer? Some(Null)"]);
         assert_eq!(signature.inputs[0].doc.as_deref(), Some("The text."));
         assert_eq!(signature.outputs[0].value_type.minimum, Some(0.0));

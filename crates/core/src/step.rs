@@ -89,20 +89,12 @@ pub struct Outcome<T> {
 impl<T> Outcome<T> {
     /// Outputs, and the branch `next`.
     pub fn next(outputs: T) -> Self {
-        Self {
-            outputs,
-            branch: None,
-            note: None,
-        }
+        Self { outputs, branch: None, note: None }
     }
 
     /// Outputs and a branch.
     pub fn branch(branch: impl Into<String>, outputs: T) -> Self {
-        Self {
-            outputs,
-            branch: Some(branch.into()),
-            note: None,
-        }
+        Self { outputs, branch: Some(branch.into()), note: None }
     }
 
     /// Says what it made.
@@ -122,11 +114,7 @@ pub trait AnyStep: Send + Sync {
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics>;
 
     /// See [`Step::run`].
-    fn run<'a>(
-        &'a self,
-        cx: &'a StepCx<'a>,
-        input: Ports,
-    ) -> BoxFuture<'a, Result<Outcome<Ports>, StepError>>;
+    fn run<'a>(&'a self, cx: &'a StepCx<'a>, input: Ports) -> BoxFuture<'a, Result<Outcome<Ports>, StepError>>;
 }
 
 impl<S: Step> AnyStep for S {
@@ -134,27 +122,17 @@ impl<S: Step> AnyStep for S {
         Step::signature(self, scope)
     }
 
-    fn run<'a>(
-        &'a self,
-        cx: &'a StepCx<'a>,
-        input: Ports,
-    ) -> BoxFuture<'a, Result<Outcome<Ports>, StepError>> {
+    fn run<'a>(&'a self, cx: &'a StepCx<'a>, input: Ports) -> BoxFuture<'a, Result<Outcome<Ports>, StepError>> {
         async move {
             let input = S::Input::from_ports(input).map_err(|e| {
-                StepError::new(
-                    "step.type",
-                    format!("the inputs do not have the form it wants: {e}"),
-                )
+                StepError::new("step.type", format!("the inputs do not have the form it wants: {e}"))
             })?;
             let outcome = Step::run(self, cx, input).await?;
-            let outputs = outcome.outputs.into_ports().map_err(|e| {
-                StepError::new("step.type", format!("its outputs cannot be carried: {e}"))
-            })?;
-            Ok(Outcome {
-                outputs,
-                branch: outcome.branch,
-                note: outcome.note,
-            })
+            let outputs = outcome
+                .outputs
+                .into_ports()
+                .map_err(|e| StepError::new("step.type", format!("its outputs cannot be carried: {e}")))?;
+            Ok(Outcome { outputs, branch: outcome.branch, note: outcome.note })
         }
         .boxed()
     }

@@ -57,12 +57,7 @@ pub enum Kind {
 
 impl From<Kind> for Type {
     fn from(kind: Kind) -> Self {
-        Self {
-            kind,
-            one_of: None,
-            minimum: None,
-            maximum: None,
-        }
+        Self { kind, one_of: None, minimum: None, maximum: None }
     }
 }
 
@@ -212,19 +207,13 @@ impl Type {
             Kind::Object(fields) => {
                 plain(&mut out, "object");
                 if !fields.is_empty() {
-                    let properties = fields
-                        .iter()
-                        .map(|(k, t)| (k.clone(), t.to_json_schema()))
-                        .collect();
+                    let properties = fields.iter().map(|(k, t)| (k.clone(), t.to_json_schema())).collect();
                     out.insert("properties".into(), Json::Object(properties));
                     out.insert("required".into(), json!(fields.keys().collect::<Vec<_>>()));
                 }
             }
             Kind::Union(members) => {
-                out.insert(
-                    "anyOf".into(),
-                    members.iter().map(Self::to_json_schema).collect(),
-                );
+                out.insert("anyOf".into(), members.iter().map(Self::to_json_schema).collect());
             }
         }
         if let Some(values) = &self.one_of {
@@ -246,20 +235,14 @@ fn schema_to_type(schema: &Json, root: &Json, depth: usize) -> Type {
         return Type::any();
     };
     if let Some(target) = map.get("$ref").and_then(Json::as_str) {
-        let target = target
-            .strip_prefix('#')
-            .and_then(|pointer| root.pointer(pointer));
+        let target = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
         return target.map_or_else(Type::any, |t| schema_to_type(t, root, depth + 1));
     }
     if let Some(word) = map.get("x-flowrun-type").and_then(Json::as_str) {
         return Type::from_word(word).unwrap_or_else(Type::any);
     }
     let below = |s: &Json| schema_to_type(s, root, depth + 1);
-    if let Some(members) = map
-        .get("anyOf")
-        .or_else(|| map.get("oneOf"))
-        .and_then(Json::as_array)
-    {
+    if let Some(members) = map.get("anyOf").or_else(|| map.get("oneOf")).and_then(Json::as_array) {
         return Kind::Union(members.iter().map(below).collect()).into();
     }
     let mut found: Type = match map.get("type") {
@@ -275,10 +258,7 @@ fn schema_to_type(schema: &Json, root: &Json, depth: usize) -> Type {
             "array" => Type::list(map.get("items").map_or_else(Type::any, below)),
             "object" => {
                 let fields = map.get("properties").and_then(Json::as_object);
-                let fields = fields
-                    .into_iter()
-                    .flatten()
-                    .map(|(k, s)| (k.clone(), below(s)));
+                let fields = fields.into_iter().flatten().map(|(k, s)| (k.clone(), below(s)));
                 Kind::Object(fields.collect()).into()
             }
             word => Type::from_word(word).unwrap_or_else(Type::any),
@@ -286,12 +266,7 @@ fn schema_to_type(schema: &Json, root: &Json, depth: usize) -> Type {
         _ => Type::any(),
     };
     if let Some(values) = map.get("enum").and_then(Json::as_array) {
-        found.one_of = Some(
-            values
-                .iter()
-                .filter_map(|v| Value::try_from(v.clone()).ok())
-                .collect(),
-        );
+        found.one_of = Some(values.iter().filter_map(|v| Value::try_from(v.clone()).ok()).collect());
     }
     found.minimum = map.get("minimum").and_then(Json::as_f64);
     found.maximum = map.get("maximum").and_then(Json::as_f64);
@@ -341,11 +316,7 @@ mod tests {
     fn words_and_schemas_agree() {
         for word in Type::WORDS {
             let found = Type::from_word(word).unwrap();
-            assert_eq!(
-                Type::from_json_schema(&found.to_json_schema()),
-                found,
-                "{word}"
-            );
+            assert_eq!(Type::from_json_schema(&found.to_json_schema()), found, "{word}");
         }
         let nullable = Type::from_word("string?").unwrap();
         assert_eq!(nullable.to_string(), "string?");
@@ -354,11 +325,8 @@ mod tests {
 
     #[test]
     fn a_schema_that_refers_to_itself_ends() {
-        let schema = json!({"$ref": "#/$defs/A", "$defs": {"A": {"type": "array", "items": {"$ref": "#/$defs/A"}}}});
-        assert!(
-            Type::from_json_schema(&schema)
-                .to_string()
-                .starts_with("[[[")
-        );
+        let schema =
+            json!({"$ref": "#/$defs/A", "$defs": {"A": {"type": "array", "items": {"$ref": "#/$defs/A"}}}});
+        assert!(Type::from_json_schema(&schema).to_string().starts_with("[[["));
     }
 }

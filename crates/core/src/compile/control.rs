@@ -24,17 +24,15 @@ pub(super) struct Graph {
 pub(super) fn build(
     spec: &FlowSpec,
     names: &[&str],
-    steps: &[Option<Decoded<'_>>],
+    steps: &[Decoded<'_>],
     found: &mut Diagnostics,
 ) -> Option<Graph> {
     let before = found.iter().count();
     let mut edges = Vec::with_capacity(steps.len());
     for (n, (written, decoded)) in spec.steps.iter().zip(steps).enumerate() {
-        // A step with errors has unknown branches: only its targets are checked.
-        let branches: Option<&[String]> = decoded.as_ref().map(|d| d.signature.branches.as_slice());
-        edges.push(step_edges(n, written, branches, names, found));
+        edges.push(step_edges(n, written, &decoded.signature.branches, names, found));
     }
-    if steps.iter().any(Option::is_none) || found.iter().count() > before {
+    if found.iter().count() > before {
         return None;
     }
     let graph = graph_of(edges);
@@ -46,16 +44,11 @@ pub(super) fn build(
 fn step_edges(
     n: usize,
     step: &StepSpec,
-    branches: Option<&[String]>,
+    branches: &[String],
     names: &[&str],
     found: &mut Diagnostics,
 ) -> Vec<Edge> {
-    let following = if n + 1 < names.len() {
-        Edge::Step(n + 1)
-    } else {
-        Edge::End
-    };
-    let branches = branches.unwrap_or_default();
+    let following = if n + 1 < names.len() { Edge::Step(n + 1) } else { Edge::End };
     let mut resolve = |target: &Target| resolve(target, names, found);
     match &step.next {
         Next::To(target) => {
@@ -63,38 +56,22 @@ fn step_edges(
             if branches.is_empty() {
                 end_with_next(step, found);
             }
-            branches
-                .iter()
-                .map(|_| edge.clone().unwrap_or(Edge::End))
-                .collect()
+            branches.iter().map(|_| edge.clone().unwrap_or(Edge::End)).collect()
         }
         Next::ByBranch(mapping) => {
-            let targets: Vec<_> = mapping
-                .iter()
-                .map(|(branch, target)| (branch, resolve(target)))
-                .collect();
-            for (branch, _) in targets
-                .iter()
-                .filter(|(b, _)| !branches.is_empty() && !branches.contains(&b.value))
+            let targets: Vec<_> = mapping.iter().map(|(branch, target)| (branch, resolve(target))).collect();
+            for (branch, _) in targets.iter().filter(|(b, _)| !branches.is_empty() && !branches.contains(&b.value))
             {
                 let message = format!("`{}` has no branch `{}`", step.name.value, branch.value);
                 let wrong = Diagnostic::error(codes::UNKNOWN_BRANCH, message, &branch.span);
                 found.push(wrong.suggest(&branch.value, branches.iter().map(String::as_str)));
             }
-            let open = |branch: &String| {
-                branch != "next" && !targets.iter().any(|(b, _)| b.value == *branch)
-            };
+            let open = |branch: &String| branch != "next" && !targets.iter().any(|(b, _)| b.value == *branch);
             report_open(step, branches.iter().filter(|b| open(b)), found);
             let edge = |branch: &String| {
-                targets
-                    .iter()
-                    .find(|(b, _)| b.value == *branch)
-                    .and_then(|(_, edge)| edge.clone())
+                targets.iter().find(|(b, _)| b.value == *branch).and_then(|(_, edge)| edge.clone())
             };
-            branches
-                .iter()
-                .map(|b| edge(b).unwrap_or_else(|| following.clone()))
-                .collect()
+            branches.iter().map(|b| edge(b).unwrap_or_else(|| following.clone())).collect()
         }
         Next::Following => {
             report_open(step, branches.iter().filter(|b| *b != "next"), found);
@@ -105,69 +82,38 @@ fn step_edges(
 
 fn end_with_next(step: &StepSpec, found: &mut Diagnostics) {
     let message = format!("`{}` ends the flow, so it has no `next`", step.name.value);
-    found.push(Diagnostic::error(
-        codes::UNKNOWN_BRANCH,
-        message,
-        place(&step.name.span, &step.span),
-    ));
+    found.push(Diagnostic::error(codes::UNKNOWN_BRANCH, message, place(&step.name.span, &step.span)));
 }
 
-fn report_open<'b>(
-    step: &StepSpec,
-    open: impl Iterator<Item = &'b String>,
-    found: &mut Diagnostics,
-) {
+fn report_open<'b>(step: &StepSpec, open: impl Iterator<Item = &'b String>, found: &mut Diagnostics) {
     let open: Vec<String> = open.cloned().collect();
     if open.is_empty() {
         return;
     }
-    let message = format!(
-        "`{}` can end in {}, and `next` does not say where that leads",
-        step.name.value,
-        listed(&open)
-    );
+    let message =
+        format!("`{}` can end in {}, and `next` does not say where that leads", step.name.value, listed(&open));
     let example: Vec<_> = open.iter().map(|b| format!("{b}: STEP")).collect();
-    let wrong = Diagnostic::error(
-        codes::OPEN_BRANCH,
-        message,
-        place(&step.name.span, &step.span),
-    );
-    found.push(wrong.help(format!(
-        "write `next: {{ {} }}`; `end` ends the flow",
-        example.join(", ")
-    )));
+    let wrong = Diagnostic::error(codes::OPEN_BRANCH, message, place(&step.name.span, &step.span));
+    found.push(wrong.help(format!("write `next: {{ {} }}`; `end` ends the flow", example.join(", "))));
 }
 
 fn resolve(target: &Target, names: &[&str], found: &mut Diagnostics) -> Option<Edge> {
     match target {
         Target::Step(name) if name.value == "end" => Some(Edge::End),
         Target::Step(name) => find(name, names, found).map(Edge::Step),
-        Target::Retry {
-            step,
-            max_trials,
-            otherwise,
-            span,
-        } => {
+        Target::Retry { step, max_trials, otherwise, span } => {
             let place = find(step, names, found);
             let otherwise = resolve(otherwise, names, found);
             if max_trials.value == Count::Now(0) {
                 let message = "`max_trials` must be at least 1";
-                found.push(Diagnostic::error(
-                    codes::BAD_RETRY,
-                    message,
-                    super::place(&max_trials.span, span),
-                ));
+                found.push(Diagnostic::error(codes::BAD_RETRY, message, super::place(&max_trials.span, span)));
                 return None;
             }
             let max_trials = match &max_trials.value {
                 Count::Now(n) => Bound::Now(*n),
                 Count::From(reference) => Bound::Late(reference.to_string()),
             };
-            Some(Edge::Retry {
-                step: place?,
-                max_trials,
-                otherwise: Box::new(otherwise?),
-            })
+            Some(Edge::Retry { step: place?, max_trials, otherwise: Box::new(otherwise?) })
         }
     }
 }
@@ -177,10 +123,7 @@ fn find(name: &Spanned<String>, names: &[&str], found: &mut Diagnostics) -> Opti
     if place.is_none() {
         let message = format!("there is no step `{}`", name.value);
         let known = names.iter().copied().chain(["end"]);
-        found.push(
-            Diagnostic::error(codes::UNKNOWN_TARGET, message, &name.span)
-                .suggest(&name.value, known),
-        );
+        found.push(Diagnostic::error(codes::UNKNOWN_TARGET, message, &name.span).suggest(&name.value, known));
     }
     place
 }
@@ -193,9 +136,7 @@ fn targets(edge: &Edge, bounded: bool, to: &mut Vec<usize>) -> bool {
             false
         }
         Edge::End => true,
-        Edge::Retry {
-            step, otherwise, ..
-        } => {
+        Edge::Retry { step, otherwise, .. } => {
             if bounded {
                 to.push(*step);
             }
@@ -218,12 +159,7 @@ fn graph_of(edges: Vec<Vec<Edge>>) -> Graph {
             }
         }
     }
-    Graph {
-        unnamed_end: ends_here.contains(&true),
-        edges,
-        before,
-        ends_here,
-    }
+    Graph { unnamed_end: ends_here.contains(&true), edges, before, ends_here }
 }
 
 fn check_reachable(spec: &FlowSpec, graph: &Graph, found: &mut Diagnostics) {
@@ -233,11 +169,7 @@ fn check_reachable(spec: &FlowSpec, graph: &Graph, found: &mut Diagnostics) {
     for (n, step) in spec.steps.iter().enumerate() {
         if !walk.discovered.contains(n) {
             let message = format!("nothing leads to `{}`", step.name.value);
-            let wrong = Diagnostic::error(
-                codes::UNREACHABLE,
-                message,
-                place(&step.name.span, &step.span),
-            );
+            let wrong = Diagnostic::error(codes::UNREACHABLE, message, place(&step.name.span, &step.span));
             found.push(wrong.help("remove the step, or name it in a `next`"));
         }
     }
@@ -251,19 +183,13 @@ fn check_loops(spec: &FlowSpec, graph: &Graph, found: &mut Diagnostics) {
             continue;
         }
         circle.sort_unstable();
-        let names: Vec<String> = circle
-            .iter()
-            .map(|n| spec.steps[n.index()].name.value.clone())
-            .collect();
+        let names: Vec<String> = circle.iter().map(|n| spec.steps[n.index()].name.value.clone()).collect();
         let first = &spec.steps[circle[0].index()];
         let span: &Span = place(&first.name.span, &first.span);
         let verb = if names.len() == 1 { "runs" } else { "run" };
         let message = format!("{} {verb} in a circle without a bound", listed(&names));
         let warning = Diagnostic::warning(codes::UNBOUNDED, message, span);
-        found.push(
-            warning
-                .help("bound it: `next: { BRANCH: { retry: STEP, max_trials: N, else: STEP } }`"),
-        );
+        found.push(warning.help("bound it: `next: { BRANCH: { retry: STEP, max_trials: N, else: STEP } }`"));
     }
 }
 

@@ -12,16 +12,22 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::Value as Json;
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
-use crate::flow::{Compiled, Flow, FlowStep, From};
+use crate::error::StepError;
+use crate::execute::StepCx;
+use crate::flow::{Compiled, Flow, FlowStep};
 use crate::late::MARK;
+use crate::node::{Node, NodeKind};
+use crate::ports::Ports;
 use crate::registry::{Registry, StepType};
 use crate::schema;
 use crate::signature::Signature;
-use crate::spec::{FlowSpec, StepSpec};
-use crate::step::AnyStep;
+use crate::spec::{FlowSpec, Next, StepSpec};
+use crate::step::{AnyStep, Effect, Outcome};
 
 pub use scope::{FlowPorts, Scope};
 
@@ -43,19 +49,13 @@ pub fn compile(spec: &FlowSpec, registry: &Registry) -> Result<Compiled, Diagnos
         flows: RefCell::default(),
         depth: Cell::new(0),
     };
-    let env = Env {
-        parent: None,
-        spec,
-        path: String::new(),
-    };
+    let env = Env { parent: None, spec, path: String::new() };
     let flow = compiler.flow(&env);
     let found = compiler.found.into_inner().sorted();
     match flow {
-        Some(flow) if !found.has_errors() => Ok(Compiled {
-            flow,
-            models: compiler.models.into_inner().finish(),
-            warnings: found,
-        }),
+        Some(flow) if !found.has_errors() => {
+            Ok(Compiled { flow, models: compiler.models.into_inner().finish(), warnings: found })
+        }
         _ => Err(found),
     }
 }
@@ -80,17 +80,12 @@ impl<'a> Env<'a> {
     fn find_flow(&'a self, name: &str) -> Option<Self> {
         self.chain().find_map(|owner| {
             let (_, spec) = owner.spec.flows.iter().find(|(n, _)| n.value == name)?;
-            Some(Env {
-                parent: Some(owner),
-                spec,
-                path: format!("{}/{name}", owner.path),
-            })
+            Some(Env { parent: Some(owner), spec, path: format!("{}/{name}", owner.path) })
         })
     }
 
     fn flow_names(&'a self) -> impl Iterator<Item = &'a str> {
-        self.chain()
-            .flat_map(|env| env.spec.flows.iter().map(|(n, _)| n.value.as_str()))
+        self.chain().flat_map(|env| env.spec.flows.iter().map(|(n, _)| n.value.as_str()))
     }
 }
 
@@ -110,7 +105,8 @@ struct Compiler<'a> {
 /// A step that has been decoded, before it is wired.
 struct Decoded<'a> {
     spec: &'a StepSpec,
-    step_type: &'a StepType,
+    type_name: &'static str,
+    effect: Effect,
     step: Arc<dyn AnyStep>,
     signature: Signature,
     /// Output names after renaming, in the order of the signature.
@@ -119,6 +115,22 @@ struct Decoded<'a> {
     late: Vec<Spanned<String>>,
     flows: BTreeMap<String, Arc<Flow>>,
     models: BTreeMap<String, usize>,
+    /// The step has errors, which are reported: it may give anything and end in anything, so that what stands around
+    /// it is checked all the same.
+    broken: bool,
+}
+
+/// Stands in for a step with errors; a flow that has one never runs.
+struct Broken;
+
+impl AnyStep for Broken {
+    fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {
+        Ok(Signature::default())
+    }
+
+    fn run<'a>(&'a self, _: &'a StepCx<'a>, _: Ports) -> BoxFuture<'a, Result<Outcome<Ports>, StepError>> {
+        async { Err(StepError::new("engine.broken", "a step with errors was run")) }.boxed()
+    }
 }
 
 impl<'a> Compiler<'a> {
@@ -131,9 +143,7 @@ impl<'a> Compiler<'a> {
         if let Some(FlowState::Done(flow)) = self.flows.borrow().get(&env.path) {
             return flow.clone();
         }
-        self.flows
-            .borrow_mut()
-            .insert(env.path.clone(), FlowState::InProgress);
+        self.flows.borrow_mut().insert(env.path.clone(), FlowState::InProgress);
         self.depth.set(self.depth.get() + 1);
         let flow = if self.depth.get() > DEEPEST {
             let message = format!("flows are nested more than {DEEPEST} deep");
@@ -143,9 +153,7 @@ impl<'a> Compiler<'a> {
             self.flow_body(env).map(Arc::new)
         };
         self.depth.set(self.depth.get() - 1);
-        self.flows
-            .borrow_mut()
-            .insert(env.path.clone(), FlowState::Done(flow.clone()));
+        self.flows.borrow_mut().insert(env.path.clone(), FlowState::Done(flow.clone()));
         flow
     }
 
@@ -157,10 +165,10 @@ impl<'a> Compiler<'a> {
         self.define_models(env);
         self.warn_of_shadows(env);
         let spec = env.spec;
-        let decoded: Vec<Option<Decoded<'_>>> =
-            spec.steps.iter().map(|s| self.decode(env, s)).collect();
+        let decode = |step| self.decode(env, step).unwrap_or_else(|| broken(step));
+        let steps: Vec<Decoded<'_>> = spec.steps.iter().map(decode).collect();
         let names: Vec<&str> = spec.steps.iter().map(|s| s.name.value.as_str()).collect();
-        let graph = control::build(spec, &names, &decoded, &mut self.found.borrow_mut());
+        let graph = control::build(spec, &names, &steps, &mut self.found.borrow_mut());
         // Flows that nothing runs are checked all the same.
         for (name, _) in &spec.flows {
             if let Some(inner) = env.find_flow(&name.value)
@@ -169,15 +177,11 @@ impl<'a> Compiler<'a> {
                 self.flow(&inner);
             }
         }
-        let steps: Vec<Decoded<'_>> = decoded.into_iter().collect::<Option<_>>()?;
         let graph = graph?;
-        let wired = wiring::wire(
-            env.spec,
-            env.is_top(),
-            &steps,
-            &graph,
-            &mut self.found.borrow_mut(),
-        )?;
+        let wired = wiring::wire(env.spec, env.is_top(), &steps, &graph, &mut self.found.borrow_mut())?;
+        if steps.iter().any(|s| s.broken) {
+            return None;
+        }
         rows::check(&steps, &wired, &mut self.found.borrow_mut());
         Some(assemble(spec, steps, graph, wired))
     }
@@ -186,10 +190,7 @@ impl<'a> Compiler<'a> {
         let Some(parent) = env.parent else { return };
         for (name, _) in &env.spec.flows {
             if parent.flow_names().any(|n| n == name.value) {
-                let message = format!(
-                    "the flow `{}` hides another flow of that name further out",
-                    name.value
-                );
+                let message = format!("the flow `{}` hides another flow of that name further out", name.value);
                 self.report(Diagnostic::warning(codes::SHADOWED, message, &name.span));
             }
         }
@@ -204,32 +205,25 @@ impl<'a> Compiler<'a> {
             let message = format!("there is no step type `{}`", type_name.value);
             let known = self.registry.iter().map(|s| s.name);
             let wrong = Diagnostic::error(codes::UNKNOWN_STEP_TYPE, message, &type_name.span);
-            self.report(
-                wrong
-                    .suggest(&type_name.value, known)
-                    .help("`flowrun steps` lists them all"),
-            );
+            self.report(wrong.suggest(&type_name.value, known).help("`flowrun steps` lists them all"));
             return None;
         };
         let what = format!("step `{}`", spec.name.value);
-        let mut wrong = schema::check(&spec.config, &step_type.schema, &what);
+        let wrong = schema::check(&spec.config, &step_type.schema, &what);
         for diagnostic in wrong.clone() {
             self.report(diagnostic);
         }
-        let step = match step_type.decode(&spec.config) {
+        // Without the keys that are unknown, the rest may still be read and checked.
+        let step = match step_type.decode(&known_keys(&spec.config, step_type)) {
             Ok(step) => step,
             Err(error) => {
                 // The schema found it already, with a better place, unless it cannot say it.
                 if !wrong.has_errors() {
-                    wrong.push(error.into_diagnostic(codes::BAD_CONFIG));
-                    self.found.borrow_mut().extend(wrong);
+                    self.report(error.into_diagnostic(codes::BAD_CONFIG));
                 }
                 return None;
             }
         };
-        if wrong.has_errors() {
-            return None;
-        }
         let scope = Scope::new(self, env, spec);
         let signature = match step.signature(&scope) {
             Ok(signature) => signature,
@@ -241,16 +235,10 @@ impl<'a> Compiler<'a> {
         let (flows, models) = scope.used();
         let models = self.resolve_models(env, &scope, &signature, models)?;
         let outputs = self.rename_outputs(spec, &signature)?;
-        Some(Decoded {
-            spec,
-            step_type,
-            step,
-            outputs,
-            late: late_references(spec, step_type),
-            signature,
-            flows,
-            models,
-        })
+        let late = late_references(spec, step_type);
+        let broken = wrong.has_errors();
+        let (type_name, effect) = (step_type.name, step_type.effect);
+        Some(Decoded { spec, type_name, effect, step, outputs, late, signature, flows, models, broken })
     }
 
     fn rename_outputs(&self, spec: &StepSpec, signature: &Signature) -> Option<Vec<String>> {
@@ -260,25 +248,15 @@ impl<'a> Compiler<'a> {
             if let [only] = names.as_mut_slice() {
                 only.clone_from(&new.value);
             } else {
-                let message = format!(
-                    "`output` renames an only output, and `{}` has {}",
-                    spec.name.value,
-                    names.len()
-                );
+                let message =
+                    format!("`output` renames an only output, and `{}` has {}", spec.name.value, names.len());
                 let wrong = Diagnostic::error(codes::UNKNOWN_OUTPUT, message, &new.span);
-                self.report(wrong.help(format!(
-                    "write `outputs: {{ theirs: ours }}`; it has {}",
-                    listed(&names)
-                )));
+                self.report(wrong.help(format!("write `outputs: {{ theirs: ours }}`; it has {}", listed(&names))));
                 fine = false;
             }
         }
         for (theirs, ours) in &spec.outputs {
-            if let Some(place) = signature
-                .outputs
-                .iter()
-                .position(|p| p.name == theirs.value)
-            {
+            if let Some(place) = signature.outputs.iter().position(|p| p.name == theirs.value) {
                 names[place].clone_from(&ours.value)
             } else {
                 let message = format!("`{}` has no output `{}`", spec.name.value, theirs.value);
@@ -291,16 +269,44 @@ impl<'a> Compiler<'a> {
         for (n, name) in names.iter().enumerate() {
             if names[..n].contains(name) {
                 let message = format!("two outputs of `{}` are named `{name}`", spec.name.value);
-                self.report(Diagnostic::error(
-                    codes::UNKNOWN_OUTPUT,
-                    message,
-                    &spec.name.span,
-                ));
+                self.report(Diagnostic::error(codes::UNKNOWN_OUTPUT, message, &spec.name.span));
                 fine = false;
             }
         }
         fine.then_some(names)
     }
+}
+
+/// What is left of a step with errors: the branches that its `next` names, and none of its ports.
+fn broken(spec: &StepSpec) -> Decoded<'_> {
+    let named: Vec<String> = match &spec.next {
+        Next::ByBranch(targets) => targets.iter().map(|(branch, _)| branch.value.clone()).collect(),
+        _ => Vec::new(),
+    };
+    let rest = (!named.iter().any(|b| b == "next")).then(|| "next".to_owned());
+    Decoded {
+        spec,
+        type_name: "",
+        effect: Effect::Pure,
+        step: Arc::new(Broken),
+        signature: Signature::default().branches(named.into_iter().chain(rest)),
+        outputs: Vec::new(),
+        late: Vec::new(),
+        flows: BTreeMap::new(),
+        models: BTreeMap::new(),
+        broken: true,
+    }
+}
+
+/// A configuration without the keys that its step type does not have.
+fn known_keys(config: &Node, step_type: &StepType) -> Node {
+    let mut config = config.clone();
+    let closed = step_type.schema.get("additionalProperties") == Some(&Json::Bool(false));
+    if let (NodeKind::Map(entries), true) = (&mut config.kind, closed) {
+        let known = step_type.schema.get("properties").and_then(Json::as_object);
+        entries.retain(|e| known.is_some_and(|k| k.contains_key(&*e.key)));
+    }
+    config
 }
 
 fn late_references(spec: &StepSpec, step_type: &StepType) -> Vec<Spanned<String>> {
@@ -325,41 +331,24 @@ fn marks_late(schema: &Json) -> bool {
             .is_some_and(|all| all.iter().any(|s| s.get(MARK).is_some()))
 }
 
-fn assemble(
-    spec: &FlowSpec,
-    steps: Vec<Decoded<'_>>,
-    graph: control::Graph,
-    wired: wiring::Wired,
-) -> Flow {
-    let ends = steps
-        .iter()
-        .filter(|s| s.signature.branches.is_empty())
-        .map(|s| s.spec.name.value.clone())
-        .collect();
-    let output_names = wired
-        .outputs
-        .iter()
-        .map(|p| p.name.as_str().into())
-        .collect();
+fn assemble(spec: &FlowSpec, steps: Vec<Decoded<'_>>, graph: control::Graph, wired: wiring::Wired) -> Flow {
+    let ends =
+        steps.iter().filter(|s| s.signature.branches.is_empty()).map(|s| s.spec.name.value.clone()).collect();
+    let output_names = wired.outputs.iter().map(|p| p.name.as_str().into()).collect();
     let steps = steps
         .into_iter()
         .zip(graph.edges)
         .zip(wired.steps)
         .map(|((step, edges), wires)| FlowStep {
             name: step.spec.name.value.as_str().into(),
-            step_type: step.step_type.name,
+            step_type: step.type_name,
             doc: step.spec.doc.clone(),
             edges,
             flows: step.flows,
             span: step.spec.span.clone(),
-            effect: step.step_type.effect,
+            effect: step.effect,
             step: step.step,
-            input_names: step
-                .signature
-                .inputs
-                .iter()
-                .map(|p| p.name.as_str().into())
-                .collect(),
+            input_names: step.signature.inputs.iter().map(|p| p.name.as_str().into()).collect(),
             inputs: wires.inputs,
             output_slots: wires.output_slots,
             late: wires.late,
@@ -376,10 +365,7 @@ fn assemble(
         ends,
         unnamed_end: graph.unnamed_end,
         steps,
-        max_steps: spec
-            .max_steps
-            .as_ref()
-            .map_or(DEFAULT_MAX_STEPS, |n| n.value),
+        max_steps: spec.max_steps.as_ref().map_or(DEFAULT_MAX_STEPS, |n| n.value),
         seed_input: wired.seed_input,
         output_names,
         output_sources: wired.output_sources,
@@ -400,6 +386,3 @@ fn listed(names: &[String]) -> String {
 fn place<'s>(name: &'s Span, whole: &'s Span) -> &'s Span {
     if name.source().is_some() { name } else { whole }
 }
-
-#[expect(unused_imports, reason = "named in the signatures of the submodules")]
-use From as _;

@@ -36,13 +36,8 @@ impl Compiler<'_> {
             let name = &definition.name.value;
             let hidden = env.parent.is_some_and(|p| find(p, name).is_some());
             if hidden {
-                let message =
-                    format!("the model `{name}` hides another model of that name further out");
-                self.report(Diagnostic::warning(
-                    codes::SHADOWED,
-                    message,
-                    &definition.name.span,
-                ));
+                let message = format!("the model `{name}` hides another model of that name further out");
+                self.report(Diagnostic::warning(codes::SHADOWED, message, &definition.name.span));
             }
             let decoded = self.define(env, definition);
             let mut models = self.models.borrow_mut();
@@ -50,23 +45,16 @@ impl Compiler<'_> {
                 models.all.push(definition);
                 models.all.len() - 1
             });
-            models
-                .places
-                .insert((env.path.clone(), name.clone()), place);
+            models.places.insert((env.path.clone(), name.clone()), place);
         }
     }
 
     fn define(&self, env: &Env<'_>, definition: &DefinitionSpec) -> Option<ModelDefinition> {
         let name = &definition.name.value;
         let what = format!("model `{name}`");
-        let (config, uses) = self.resolve_use(env, definition)?;
         let Some(model_schema) = self.registry.model_schema() else {
             let message = "this program has no models";
-            self.report(Diagnostic::error(
-                codes::UNKNOWN_MODEL,
-                message,
-                &definition.name.span,
-            ));
+            self.report(Diagnostic::error(codes::UNKNOWN_MODEL, message, &definition.name.span));
             return None;
         };
         // Only the definition's own keys are checked; those it takes over are checked where they stand.
@@ -74,6 +62,7 @@ impl Compiler<'_> {
         let wrong = schema::check(&own, model_schema, &what);
         let failed = wrong.has_errors();
         self.found.borrow_mut().extend(wrong);
+        let (config, uses) = self.resolve_use(env, definition)?;
         let decoded: Result<Arc<dyn Any + Send + Sync>, _> = self.registry.decode_model(&config)?;
         match decoded {
             Ok(decoded) if !failed => Some(ModelDefinition {
@@ -95,11 +84,7 @@ impl Compiler<'_> {
     }
 
     /// The definition with all keys that it takes over from others.
-    fn resolve_use(
-        &self,
-        env: &Env<'_>,
-        definition: &DefinitionSpec,
-    ) -> Option<(Node, Vec<String>)> {
+    fn resolve_use(&self, env: &Env<'_>, definition: &DefinitionSpec) -> Option<(Node, Vec<String>)> {
         let mut config = without_use(&definition.config);
         let mut uses = vec![definition.name.value.clone()];
         let mut here = definition;
@@ -136,9 +121,7 @@ impl Compiler<'_> {
         let mut resolved = BTreeMap::new();
         let mut fine = true;
         for name in wanted {
-            let owner = env
-                .chain()
-                .find(|e| e.spec.models.iter().any(|m| m.name.value == name));
+            let owner = env.chain().find(|e| e.spec.models.iter().any(|m| m.name.value == name));
             let Some(owner) = owner else {
                 let message = format!("there is no model `{name}`");
                 let wrong = scope.error(codes::UNKNOWN_MODEL, &["model"], message);
@@ -147,20 +130,11 @@ impl Compiler<'_> {
                 continue;
             };
             let mut models = self.models.borrow_mut();
-            let Some(place) = models
-                .places
-                .get(&(owner.path.clone(), name.clone()))
-                .copied()
-                .flatten()
-            else {
+            let Some(place) = models.places.get(&(owner.path.clone(), name.clone())).copied().flatten() else {
                 fine = false; // the definition has errors of its own
                 continue;
             };
-            let offline = signature
-                .models
-                .iter()
-                .filter(|m| m.model == name)
-                .all(|m| m.offline);
+            let offline = signature.models.iter().filter(|m| m.model == name).all(|m| m.offline);
             models.all[place].called = true;
             models.all[place].offline &= offline;
             resolved.insert(name, place);
@@ -170,13 +144,11 @@ impl Compiler<'_> {
 }
 
 fn find<'a>(env: &'a Env<'a>, name: &str) -> Option<&'a DefinitionSpec> {
-    env.chain()
-        .find_map(|e| e.spec.models.iter().find(|m| m.name.value == name))
+    env.chain().find_map(|e| e.spec.models.iter().find(|m| m.name.value == name))
 }
 
 fn names<'a>(env: &'a Env<'a>) -> impl Iterator<Item = &'a str> {
-    env.chain()
-        .flat_map(|e| e.spec.models.iter().map(|m| m.name.value.as_str()))
+    env.chain().flat_map(|e| e.spec.models.iter().map(|m| m.name.value.as_str()))
 }
 
 fn without_use(config: &Node) -> Node {

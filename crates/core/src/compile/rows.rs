@@ -13,35 +13,23 @@ pub(super) fn check(steps: &[Decoded<'_>], wired: &Wired, found: &mut Diagnostic
     let rows = RowsOf { steps, wired };
     for (n, step) in steps.iter().enumerate() {
         for (table, columns) in &step.signature.joins {
-            let (Some(made), Some(from)) =
-                (rows.origin(n, columns, true), rows.origin(n, table, false))
-            else {
+            let (Some(made), Some(from)) = (rows.origin(n, columns, true), rows.origin(n, table, false)) else {
                 continue;
             };
             let Rows::Mapped(sources) = &steps[made.0].signature.outputs[made.1].rows else {
                 continue;
             };
-            let origins: Option<Vec<Origin>> = sources
-                .iter()
-                .map(|s| rows.origin(made.0, s, false))
-                .collect();
+            let origins: Option<Vec<Origin>> = sources.iter().map(|s| rows.origin(made.0, s, false)).collect();
             if origins.is_none_or(|origins| origins.contains(&from)) {
                 continue;
             }
-            let (made, from) = (
-                &steps[made.0].spec.name.value,
-                &steps[from.0].spec.name.value,
-            );
+            let (made, from) = (&steps[made.0].spec.name.value, &steps[from.0].spec.name.value);
             let name = &step.spec.name;
             let message = format!(
                 "`{}` joins what `{made}` made onto the rows of `{from}`, and it was not made from those",
                 name.value
             );
-            let wrong = Diagnostic::error(
-                codes::OTHER_ROWS,
-                message,
-                place(&name.span, &step.spec.span),
-            );
+            let wrong = Diagnostic::error(codes::OTHER_ROWS, message, place(&name.span, &step.spec.span));
             found.push(wrong.help(format!("wire `table` to a table that `{made}` maps over")));
         }
     }
@@ -58,11 +46,7 @@ impl RowsOf<'_> {
         let (mut step, mut input) = (step, input.to_owned());
         // Each turn goes to an earlier producer; a loop of unchanged rows would go on for ever.
         for _ in 0..=self.steps.len() {
-            let place = self.steps[step]
-                .signature
-                .inputs
-                .iter()
-                .position(|p| p.name == input)?;
+            let place = self.steps[step].signature.inputs.iter().position(|p| p.name == input)?;
             let [producer] = self.wired.steps[step].producers[place].as_slice() else {
                 return None;
             };

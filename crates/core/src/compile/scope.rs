@@ -37,22 +37,13 @@ impl FlowPorts {
     /// The branches of a step that runs the flow: its named ends, and `next` for the unnamed one.
     pub fn branches(&self) -> Vec<String> {
         let unnamed = (self.unnamed_end || self.ends.is_empty()).then(|| "next".to_owned());
-        unnamed
-            .into_iter()
-            .chain(self.ends.iter().cloned())
-            .collect()
+        unnamed.into_iter().chain(self.ends.iter().cloned()).collect()
     }
 }
 
 impl<'a> Scope<'a> {
     pub(super) fn new(compiler: &'a Compiler<'a>, env: &'a Env<'a>, step: &'a StepSpec) -> Self {
-        Self {
-            compiler,
-            env,
-            step,
-            flows: RefCell::default(),
-            models: RefCell::default(),
-        }
+        Self { compiler, env, step, flows: RefCell::default(), models: RefCell::default() }
     }
 
     /// The step's name.
@@ -72,12 +63,7 @@ impl<'a> Scope<'a> {
     }
 
     /// An error at a part of the configuration.
-    pub fn error(
-        &self,
-        code: &'static str,
-        path: &[&str],
-        message: impl Into<String>,
-    ) -> Diagnostic {
+    pub fn error(&self, code: &'static str, path: &[&str], message: impl Into<String>) -> Diagnostic {
         Diagnostic::error(code, message, &self.span(path))
     }
 
@@ -88,8 +74,7 @@ impl<'a> Scope<'a> {
 
     /// Reports a warning; it does not stop the flow.
     pub fn warn(&self, code: &'static str, path: &[&str], message: impl Into<String>) {
-        self.compiler
-            .report(Diagnostic::warning(code, message, &self.span(path)));
+        self.compiler.report(Diagnostic::warning(code, message, &self.span(path)));
     }
 
     /// The ports of a flow that the step runs; `path` leads to its name in the configuration.
@@ -98,18 +83,11 @@ impl<'a> Scope<'a> {
     /// When there is none of that name, it runs itself, or it has errors of its own (which are reported there).
     pub fn flow(&self, name: &str, path: &[&str]) -> Result<FlowPorts, Diagnostics> {
         let Some(inner) = self.env.find_flow(name) else {
-            let wrong = self.error(
-                codes::UNKNOWN_FLOW,
-                path,
-                format!("there is no flow `{name}`"),
-            );
+            let wrong = self.error(codes::UNKNOWN_FLOW, path, format!("there is no flow `{name}`"));
             return Err(wrong.suggest(name, self.env.flow_names()).into());
         };
         if self.compiler.in_progress(&inner.path) {
-            let message = format!(
-                "the flow `{name}` runs itself through step `{}`",
-                self.step_name()
-            );
+            let message = format!("the flow `{name}` runs itself through step `{}`", self.step_name());
             return Err(self.error(codes::RECURSION, path, message).into());
         }
         let flow = self.compiler.flow(&inner).ok_or_else(Diagnostics::new)?;

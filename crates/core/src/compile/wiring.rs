@@ -57,41 +57,19 @@ pub(super) fn wire(
     found: &mut Diagnostics,
 ) -> Option<Wired> {
     let before = found.has_errors();
-    let mut wirer = Wirer {
-        spec,
-        steps,
-        graph,
-        inputs: FlowInputs::new(spec, top, found),
-        slots: Slots::new(steps),
-        found,
-    };
+    let mut wirer =
+        Wirer { spec, steps, graph, inputs: FlowInputs::new(spec, top, found), slots: Slots::new(steps), found };
     let wires: Vec<StepWires> = (0..steps.len()).map(|n| wirer.step(n)).collect();
     let seed_input = wirer.seed_input();
     let (outputs, output_sources) = wirer.outputs();
-    let Wirer {
-        inputs,
-        slots,
-        found,
-        ..
-    } = wirer;
+    let Wirer { inputs, slots, found, .. } = wirer;
     if found.has_errors() && !before {
         return None;
     }
     let flow_inputs = inputs.finish();
     let (slots, output_slots, input_slots) = slots.finish(&flow_inputs);
-    let wires = wires
-        .into_iter()
-        .zip(output_slots)
-        .map(|(w, output_slots)| StepWires { output_slots, ..w });
-    Some(Wired {
-        steps: wires.collect(),
-        flow_inputs,
-        outputs,
-        output_sources,
-        slots,
-        input_slots,
-        seed_input,
-    })
+    let wires = wires.into_iter().zip(output_slots).map(|(w, output_slots)| StepWires { output_slots, ..w });
+    Some(Wired { steps: wires.collect(), flow_inputs, outputs, output_sources, slots, input_slots, seed_input })
 }
 
 struct Wirer<'a> {
@@ -116,44 +94,22 @@ impl Wirer<'_> {
         };
         for port in &step.signature.inputs {
             let (from, producers) = self.input(n, port);
-            wires.inputs.push(Wiring {
-                from,
-                value_type: port.value_type.clone(),
-                default: port.default.clone(),
-            });
+            wires.inputs.push(Wiring { from, value_type: port.value_type.clone(), default: port.default.clone() });
             wires.producers.push(producers);
         }
         for late in &step.late {
             let reference = Reference::parse(&late.value);
             let source = self.reference(n, &reference, &Type::any(), None, &late.span);
-            wires
-                .late
-                .push((late.value.clone(), source.map_or(From::Nothing, |s| s.from)));
+            wires.late.push((late.value.clone(), source.map_or(From::Nothing, |s| s.from)));
         }
         for bound in late_bounds(&self.graph.edges[n]) {
-            let source = self.reference(
-                n,
-                &Reference::parse(&bound),
-                &Type::integer(),
-                None,
-                &step.spec.span,
-            );
-            wires
-                .late
-                .push((bound, source.map_or(From::Nothing, |s| s.from)));
+            let source = self.reference(n, &Reference::parse(&bound), &Type::integer(), None, &step.spec.span);
+            wires.late.push((bound, source.map_or(From::Nothing, |s| s.from)));
         }
         for name in &step.signature.flow_inputs {
             let span = place(&step.spec.name.span, &step.spec.span).clone();
-            let source = self.reference(
-                n,
-                &Reference::Input(name.clone()),
-                &Type::any(),
-                None,
-                &span,
-            );
-            wires
-                .flow_inputs
-                .push((name.clone(), source.map_or(From::Nothing, |s| s.from)));
+            let source = self.reference(n, &Reference::Input(name.clone()), &Type::any(), None, &span);
+            wires.flow_inputs.push((name.clone(), source.map_or(From::Nothing, |s| s.from)));
         }
         wires
     }
@@ -165,19 +121,13 @@ impl Wirer<'_> {
             let ports = &step.signature.inputs;
             match ports.iter().find(|p| p.name == name.value) {
                 None => {
-                    let message =
-                        format!("`{}` has no input `{}`", step.spec.name.value, name.value);
+                    let message = format!("`{}` has no input `{}`", step.spec.name.value, name.value);
                     let wrong = Diagnostic::error(codes::UNKNOWN_INPUT, message, &name.span);
-                    self.found
-                        .push(wrong.suggest(&name.value, ports.iter().map(|p| p.name.as_str())));
+                    self.found.push(wrong.suggest(&name.value, ports.iter().map(|p| p.name.as_str())));
                 }
                 Some(port) if port.wired.is_some() => {
-                    let message = format!(
-                        "`{}` is wired twice, here and in the step's own keys",
-                        name.value
-                    );
-                    self.found
-                        .push(Diagnostic::error(codes::UNKNOWN_INPUT, message, &name.span));
+                    let message = format!("`{}` is wired twice, here and in the step's own keys", name.value);
+                    self.found.push(Diagnostic::error(codes::UNKNOWN_INPUT, message, &name.span));
                 }
                 Some(_) => {}
             }
@@ -190,56 +140,31 @@ impl Wirer<'_> {
             let node = step.spec.config.at(wired.path.iter().map(String::as_str));
             let span = place(&node.span, &step.spec.span).clone();
             let reference = Reference::parse(&wired.reference);
-            self.reference(
-                n,
-                &reference,
-                &port.value_type,
-                port.default.as_ref(),
-                &span,
-            )
-        } else if let Some((_, wire)) = step
-            .spec
-            .with
-            .iter()
-            .find(|(name, _)| name.value == port.name)
-        {
+            self.reference(n, &reference, &port.value_type, port.default.as_ref(), &span)
+        } else if let Some((_, wire)) = step.spec.with.iter().find(|(name, _)| name.value == port.name) {
             let span = place(&wire.span, &step.spec.span).clone();
             self.wire(n, wire, port, &span)
         } else {
             let span = place(&step.spec.name.span, &step.spec.span).clone();
-            self.by_name(
-                n,
-                &port.name,
-                &port.value_type,
-                port.default.as_ref(),
-                &span,
-            )
+            self.by_name(n, &port.name, &port.value_type, port.default.as_ref(), &span)
         };
         source.map_or((From::Nothing, Vec::new()), |s| (s.from, s.producers))
     }
 
     fn wire(&mut self, n: usize, wire: &Wire, port: &Port, span: &Span) -> Option<Source> {
         match &wire.kind {
-            WireKind::Reference(r) => {
-                self.reference(n, r, &port.value_type, port.default.as_ref(), span)
-            }
+            WireKind::Reference(r) => self.reference(n, r, &port.value_type, port.default.as_ref(), span),
             WireKind::Latest(all) => self.latest(n, all, port, span),
             WireKind::Value(value) => {
                 let from = match crate::cast::cast(value.clone(), &port.value_type) {
                     Ok(value) => From::Constant(value),
                     Err(error) => {
                         let message = format!("`{}` cannot be that: {error}", port.name);
-                        self.found
-                            .push(Diagnostic::error(codes::TYPE_CLASH, message, span));
+                        self.found.push(Diagnostic::error(codes::TYPE_CLASH, message, span));
                         From::Nothing
                     }
                 };
-                Some(Source {
-                    from,
-                    types: Vec::new(),
-                    producers: Vec::new(),
-                    always: true,
-                })
+                Some(Source { from, types: Vec::new(), producers: Vec::new(), always: true })
             }
         }
     }
@@ -271,16 +196,8 @@ impl Wirer<'_> {
             self.unfed(n, &port.name, span, true);
             return None;
         }
-        let from = From::Slot(
-            self.slots
-                .slot(Key::Latest(keys.into_iter().flatten().collect())),
-        );
-        Some(Source {
-            from,
-            types: Vec::new(),
-            producers,
-            always,
-        })
+        let from = From::Slot(self.slots.slot(Key::Latest(keys.into_iter().flatten().collect())));
+        Some(Source { from, types: Vec::new(), producers, always })
     }
 
     /// Resolves a reference and checks that it is always there and of the right type.
@@ -298,26 +215,18 @@ impl Wirer<'_> {
         let source = self.resolve(n, reference, wanted, span)?;
         self.check_types(n, &source, wanted, &reference.to_string(), span);
         if !source.always && default.is_none() {
-            let message = format!(
-                "on some path to `{}`, `{reference}` is never given",
-                self.steps[n].spec.name.value
-            );
-            self.found
-                .push(Diagnostic::error(codes::UNFED, message, span));
+            let message =
+                format!("on some path to `{}`, `{reference}` is never given", self.steps[n].spec.name.value);
+            self.found.push(Diagnostic::error(codes::UNFED, message, span));
             return None;
         }
         Some(source)
     }
 
-    fn resolve(
-        &mut self,
-        n: usize,
-        reference: &Reference,
-        wanted: &Type,
-        span: &Span,
-    ) -> Option<Source> {
+    fn resolve(&mut self, n: usize, reference: &Reference, wanted: &Type, span: &Span) -> Option<Source> {
         let key = self.slots.key_of(reference);
         match reference {
+            Reference::Output { step, .. } if self.is_broken(step) => None,
             Reference::Output { step, name } => {
                 let Some(Key::Output(step, output)) = key else {
                     self.dangling(step, name, span);
@@ -325,25 +234,13 @@ impl Wirer<'_> {
                 };
                 let (producers, open) = self.nearest(n, |s, o| (s, o) == (step, output));
                 if producers.is_empty() {
-                    let message = format!(
-                        "`{reference}` is given only after `{}`",
-                        self.steps[n].spec.name.value
-                    );
-                    self.found
-                        .push(Diagnostic::error(codes::UNFED, message, span));
+                    let message = format!("`{reference}` is given only after `{}`", self.steps[n].spec.name.value);
+                    self.found.push(Diagnostic::error(codes::UNFED, message, span));
                     return None;
                 }
-                let types = vec![(
-                    self.output_type(step, output).clone(),
-                    reference.to_string(),
-                )];
+                let types = vec![(self.output_type(step, output).clone(), reference.to_string())];
                 let from = From::Slot(self.slots.slot(Key::Output(step, output)));
-                Some(Source {
-                    from,
-                    types,
-                    producers,
-                    always: !open,
-                })
+                Some(Source { from, types, producers, always: !open })
             }
             Reference::Input(name) => {
                 let Some(value_type) = self.inputs.want(name, wanted, None) else {
@@ -354,12 +251,7 @@ impl Wirer<'_> {
                 };
                 let from = From::Slot(self.slots.slot(Key::Input(name.clone())));
                 let types = vec![(value_type, reference.to_string())];
-                Some(Source {
-                    from,
-                    types,
-                    producers: Vec::new(),
-                    always: true,
-                })
+                Some(Source { from, types, producers: Vec::new(), always: true })
             }
             Reference::Visits(step) => {
                 let Some(place) = self.steps.iter().position(|s| s.spec.name.value == *step) else {
@@ -367,33 +259,19 @@ impl Wirer<'_> {
                     return None;
                 };
                 let types = vec![(Type::integer(), reference.to_string())];
-                Some(Source {
-                    from: From::Visits(place),
-                    types,
-                    producers: Vec::new(),
-                    always: true,
-                })
+                Some(Source { from: From::Visits(place), types, producers: Vec::new(), always: true })
             }
             Reference::Variable(name) => {
                 let message = format!("the flow has no variable `{name}`");
-                self.found
-                    .push(Diagnostic::error(codes::DANGLING, message, span));
+                self.found.push(Diagnostic::error(codes::DANGLING, message, span));
                 None
             }
             Reference::Name(name) => {
                 let (producers, open) = self.nearest_named(n, name);
-                let types = producers
-                    .iter()
-                    .map(|(s, o)| self.described(*s, *o))
-                    .collect();
+                let types = producers.iter().map(|(s, o)| self.described(*s, *o)).collect();
                 let from = From::Slot(self.slots.slot(Key::Name(name.clone())));
                 let given = open && self.inputs.want(name, wanted, None).is_some();
-                Some(Source {
-                    from,
-                    types,
-                    always: !open || given,
-                    producers,
-                })
+                Some(Source { from, types, always: !open || given, producers })
             }
         }
     }
@@ -408,15 +286,8 @@ impl Wirer<'_> {
     ) -> Option<Source> {
         let step = &self.steps[n];
         let names_wire = step.spec.wiring.unwrap_or(self.spec.wiring) == Names::ByName;
-        let (producers, open) = if names_wire {
-            self.nearest_named(n, name)
-        } else {
-            (Vec::new(), true)
-        };
-        let mut types: Vec<_> = producers
-            .iter()
-            .map(|(s, o)| self.described(*s, *o))
-            .collect();
+        let (producers, open) = if names_wire { self.nearest_named(n, name) } else { (Vec::new(), true) };
+        let mut types: Vec<_> = producers.iter().map(|(s, o)| self.described(*s, *o)).collect();
         if open {
             match self.inputs.want(name, wanted, default) {
                 Some(value_type) => types.push((value_type, format!("inputs.{name}"))),
@@ -427,18 +298,9 @@ impl Wirer<'_> {
                 }
             }
         }
-        let key = if names_wire {
-            Key::Name(name.to_owned())
-        } else {
-            Key::Input(name.to_owned())
-        };
+        let key = if names_wire { Key::Name(name.to_owned()) } else { Key::Input(name.to_owned()) };
         let from = From::Slot(self.slots.slot(key));
-        let source = Source {
-            from,
-            types,
-            producers,
-            always: true,
-        };
+        let source = Source { from, types, producers, always: true };
         self.check_types(n, &source, wanted, name, span);
         Some(source)
     }
@@ -447,14 +309,14 @@ impl Wirer<'_> {
         for (given, by) in &source.types {
             if !castable(given, wanted) {
                 let step = &self.steps[n].spec.name.value;
-                let message = format!(
-                    "`{by}` gives {given}, and `{step}` wants {wanted} for `{}`",
-                    bare(name)
-                );
-                self.found
-                    .push(Diagnostic::error(codes::TYPE_CLASH, message, span));
+                let message = format!("`{by}` gives {given}, and `{step}` wants {wanted} for `{}`", bare(name));
+                self.found.push(Diagnostic::error(codes::TYPE_CLASH, message, span));
             }
         }
+    }
+
+    fn is_broken(&self, name: &str) -> bool {
+        self.steps.iter().any(|s| s.broken && s.spec.name.value == name)
     }
 
     fn unfed(&mut self, n: usize, name: &str, span: &Span, sometimes: bool) {
@@ -465,34 +327,22 @@ impl Wirer<'_> {
             format!("`{step}` wants `{name}`, and nothing on the way to it gives one")
         };
         let mut wrong = Diagnostic::error(codes::UNFED, message, span);
-        let all = self
-            .steps
-            .iter()
-            .flat_map(|s| s.outputs.iter().map(move |o| (s, o)));
-        let named: Vec<String> = all
-            .filter(|(_, o)| *o == name)
-            .map(|(s, o)| format!("`{}.{o}`", s.spec.name.value))
-            .collect();
+        let all = self.steps.iter().flat_map(|s| s.outputs.iter().map(move |o| (s, o)));
+        let named: Vec<String> =
+            all.filter(|(_, o)| *o == name).map(|(s, o)| format!("`{}.{o}`", s.spec.name.value)).collect();
         if !named.is_empty() {
-            wrong = wrong.help(format!(
-                "{} gives that name, but not on every path to here",
-                named.join(" or ")
-            ));
+            wrong = wrong.help(format!("{} gives that name, but not on every path to here", named.join(" or ")));
         } else if let Some(near) = self.near_name(name) {
             wrong = wrong.label(format!("did you mean `{near}`?"));
         } else {
-            wrong = wrong.help(format!(
-                "wire it: `with: {{ {name}: STEP.OUTPUT }}`, or give the flow an input `{name}`"
-            ));
+            wrong = wrong
+                .help(format!("wire it: `with: {{ {name}: STEP.OUTPUT }}`, or give the flow an input `{name}`"));
         }
         self.found.push(wrong);
     }
 
     fn near_name(&self, name: &str) -> Option<String> {
-        let outputs = self
-            .steps
-            .iter()
-            .flat_map(|s| s.outputs.iter().map(String::as_str));
+        let outputs = self.steps.iter().flat_map(|s| s.outputs.iter().map(String::as_str));
         crate::diagnostics::nearest(name, outputs.chain(self.inputs.names())).map(str::to_owned)
     }
 
@@ -502,13 +352,8 @@ impl Wirer<'_> {
             let outputs = known.outputs.iter().map(String::as_str);
             Diagnostic::error(codes::DANGLING, message, span).suggest(name, outputs)
         } else {
-            let known = self
-                .steps
-                .iter()
-                .map(|s| s.spec.name.value.as_str())
-                .chain(["inputs"]);
-            Diagnostic::error(codes::DANGLING, format!("there is no step `{step}`"), span)
-                .suggest(step, known)
+            let known = self.steps.iter().map(|s| s.spec.name.value.as_str()).chain(["inputs"]);
+            Diagnostic::error(codes::DANGLING, format!("there is no step `{step}`"), span).suggest(step, known)
         };
         self.found.push(wrong);
     }
@@ -518,10 +363,7 @@ impl Wirer<'_> {
     }
 
     fn described(&self, step: usize, output: usize) -> (Type, String) {
-        let name = format!(
-            "{}.{}",
-            self.steps[step].spec.name.value, self.steps[step].outputs[output]
-        );
+        let name = format!("{}.{}", self.steps[step].spec.name.value, self.steps[step].outputs[output]);
         (self.output_type(step, output).clone(), name)
     }
 
@@ -533,11 +375,7 @@ impl Wirer<'_> {
     }
 
     /// The producers that are met first on the ways back from step `n`, and whether a way meets none.
-    fn nearest(
-        &self,
-        n: usize,
-        produces: impl Fn(usize, usize) -> bool,
-    ) -> (Vec<(usize, usize)>, bool) {
+    fn nearest(&self, n: usize, produces: impl Fn(usize, usize) -> bool) -> (Vec<(usize, usize)>, bool) {
         let (found, open) = self.walk_back(self.graph.before[n].clone(), produces);
         (found, open || n == 0)
     }
@@ -553,6 +391,9 @@ impl Wirer<'_> {
             if std::mem::replace(&mut seen[step], true) {
                 continue;
             }
+            if self.steps[step].broken {
+                continue; // it may give anything
+            }
             if let Some(output) = (0..self.steps[step].outputs.len()).find(|o| produces(step, *o)) {
                 found.push((step, output))
             } else {
@@ -566,27 +407,19 @@ impl Wirer<'_> {
 
     /// The steps after which the flow may be over.
     fn last_steps(&self) -> Vec<usize> {
-        let ends =
-            |n: &usize| self.graph.ends_here[*n] || self.steps[*n].signature.branches.is_empty();
+        let ends = |n: &usize| self.graph.ends_here[*n] || self.steps[*n].signature.branches.is_empty();
         (0..self.steps.len()).filter(ends).collect()
     }
 
     fn outputs(&mut self) -> (Vec<Port>, Vec<From>) {
         let last = self.last_steps();
         match &self.spec.outputs {
-            Some(declared) => declared
-                .iter()
-                .filter_map(|o| self.declared_output(&last, o))
-                .unzip(),
+            Some(declared) => declared.iter().filter_map(|o| self.declared_output(&last, o)).unzip(),
             None => self.inferred_outputs(&last),
         }
     }
 
-    fn declared_output(
-        &mut self,
-        last: &[usize],
-        output: &crate::spec::OutputSpec,
-    ) -> Option<(Port, From)> {
+    fn declared_output(&mut self, last: &[usize], output: &crate::spec::OutputSpec) -> Option<(Port, From)> {
         let name = &output.name.value;
         let span = place(&output.wire.span, &output.name.span).clone();
         let reference = match &output.wire.kind {
@@ -608,11 +441,8 @@ impl Wirer<'_> {
             }
         };
         let partial = |me: &mut Self| {
-            let message = format!(
-                "the output `{name}` is `{reference}`, which some path to an end does not give"
-            );
-            me.found
-                .push(Diagnostic::error(codes::PARTIAL_OUTPUT, message, &span));
+            let message = format!("the output `{name}` is `{reference}`, which some path to an end does not give");
+            me.found.push(Diagnostic::error(codes::PARTIAL_OUTPUT, message, &span));
         };
         match self.slots.key_of(&reference) {
             Some(Key::Output(step, output)) => {
@@ -628,14 +458,10 @@ impl Wirer<'_> {
                 if value_type.is_none() {
                     self.unknown_output(&reference, &span);
                 }
-                Some((
-                    Port::new(name, value_type?),
-                    From::Slot(self.slots.slot(Key::Input(input))),
-                ))
+                Some((Port::new(name, value_type?), From::Slot(self.slots.slot(Key::Input(input)))))
             }
             Some(Key::Name(by_name)) => {
-                let (producers, open) =
-                    self.walk_back(last.to_vec(), |s, o| self.steps[s].outputs[o] == by_name);
+                let (producers, open) = self.walk_back(last.to_vec(), |s, o| self.steps[s].outputs[o] == by_name);
                 if producers.is_empty() {
                     self.unknown_output(&reference, &span);
                     return None;
@@ -658,8 +484,7 @@ impl Wirer<'_> {
             Reference::Output { step, name } => self.dangling(step, name, span),
             other => {
                 let message = format!("`{other}` names nothing that the flow gives");
-                self.found
-                    .push(Diagnostic::error(codes::DANGLING, message, span));
+                self.found.push(Diagnostic::error(codes::DANGLING, message, span));
             }
         }
     }
@@ -675,14 +500,10 @@ impl Wirer<'_> {
         }
         let mut given = Vec::new();
         for name in names {
-            let (producers, open) =
-                self.walk_back(last.to_vec(), |s, o| self.steps[s].outputs[o] == name);
+            let (producers, open) = self.walk_back(last.to_vec(), |s, o| self.steps[s].outputs[o] == name);
             if !open && !producers.is_empty() {
                 let port = Port::new(name, self.joined_type(&producers));
-                given.push((
-                    port,
-                    From::Slot(self.slots.slot(Key::Name(name.to_owned()))),
-                ));
+                given.push((port, From::Slot(self.slots.slot(Key::Name(name.to_owned())))));
             }
         }
         given.into_iter().unzip()
@@ -696,11 +517,7 @@ impl Wirer<'_> {
                 types.push(value_type.clone());
             }
         }
-        if types.len() == 1 {
-            types.remove(0)
-        } else {
-            Kind::Union(types).into()
-        }
+        if types.len() == 1 { types.remove(0) } else { Kind::Union(types).into() }
     }
 
     fn seed_input(&mut self) -> Option<String> {
@@ -712,8 +529,7 @@ impl Wirer<'_> {
             other => {
                 let message = format!("`seed` is `{other}`, and not an input of the flow");
                 let wrong = Diagnostic::error(codes::DANGLING, message, &seed.span);
-                self.found
-                    .push(wrong.help("write `seed: inputs.NAME`, an integer input"));
+                self.found.push(wrong.help("write `seed: inputs.NAME`, an integer input"));
                 None
             }
         }
@@ -726,12 +542,7 @@ fn bare(name: &str) -> &str {
 
 fn late_bounds(edges: &[crate::flow::Edge]) -> Vec<String> {
     fn bound(edge: &crate::flow::Edge, all: &mut Vec<String>) {
-        if let crate::flow::Edge::Retry {
-            max_trials,
-            otherwise,
-            ..
-        } = edge
-        {
+        if let crate::flow::Edge::Retry { max_trials, otherwise, .. } = edge {
             if let crate::flow::Bound::Late(reference) = max_trials {
                 all.push(reference.clone());
             }

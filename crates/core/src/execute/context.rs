@@ -46,15 +46,7 @@ impl<'a> StepCx<'a> {
         visit: u32,
         attempt: u32,
     ) -> Self {
-        Self {
-            run,
-            step,
-            frame,
-            state,
-            visit,
-            attempt,
-            effects: Mutex::default(),
-        }
+        Self { run, step, frame, state, visit, attempt, effects: Mutex::default() }
     }
 
     /// The step's name in its flow.
@@ -152,22 +144,17 @@ impl<'a> StepCx<'a> {
         {
             let mut used = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
             if used.iter().any(|k| k == key) {
-                return Err(StepError::new(
-                    "engine.effect",
-                    format!("the effect key `{key}` was used twice"),
-                ));
+                return Err(StepError::new("engine.effect", format!("the effect key `{key}` was used twice")));
             }
             used.push(key.to_owned());
         }
         if let Some(kept) = self.kept(key)? {
-            return serde_json::from_value(kept).map_err(|e| {
-                StepError::new("journal.record", format!("a record cannot be read: {e}"))
-            });
+            return serde_json::from_value(kept)
+                .map_err(|e| StepError::new("journal.record", format!("a record cannot be read: {e}")));
         }
         let outcome = run().await?;
-        let kept = serde_json::to_value(&outcome).map_err(|e| {
-            StepError::new("journal.record", format!("an outcome cannot be kept: {e}"))
-        })?;
+        let kept = serde_json::to_value(&outcome)
+            .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))?;
         self.keep(key, &kept)?;
         Ok(outcome)
     }
@@ -197,8 +184,7 @@ impl<'a> StepCx<'a> {
     /// Counts one more attempt for the item that this step belongs to.
     pub fn count_retry(&self) {
         if let Some(item) = &self.frame.item {
-            item.retries
-                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            item.retries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
     }
 
@@ -223,12 +209,9 @@ impl<'a> StepCx<'a> {
     /// `engine.flow` when the step's signature never asked for it.
     pub fn flow(&self, name: &str) -> Result<&'a Arc<Flow>, StepError> {
         let step: &'a FlowStep = self.step;
-        step.flows.get(name).ok_or_else(|| {
-            StepError::new(
-                "engine.flow",
-                format!("the step did not ask for the flow `{name}`"),
-            )
-        })
+        step.flows
+            .get(name)
+            .ok_or_else(|| StepError::new("engine.flow", format!("the step did not ask for the flow `{name}`")))
     }
 
     /// Runs a flow in a frame of its own; `give` gives its inputs by name, and defaults stand in for what it does not.
@@ -263,19 +246,11 @@ pub(super) fn flow_inputs(
 ) -> Result<Vec<Value>, StepError> {
     let mut values = Vec::with_capacity(flow.inputs.len());
     for port in &flow.inputs {
-        let value = give(&port.name)
-            .or_else(|| port.default.clone())
-            .ok_or_else(|| {
-                StepError::new(
-                    "step.missing_input",
-                    format!("the flow `{}` wants `{}`", flow.name, port.name),
-                )
-            })?;
+        let value = give(&port.name).or_else(|| port.default.clone()).ok_or_else(|| {
+            StepError::new("step.missing_input", format!("the flow `{}` wants `{}`", flow.name, port.name))
+        })?;
         let value = cast(value, &port.value_type).map_err(|e| {
-            StepError::new(
-                "step.type",
-                format!("input `{}` of the flow `{}`: {e}", port.name, flow.name),
-            )
+            StepError::new("step.type", format!("input `{}` of the flow `{}`: {e}", port.name, flow.name))
         })?;
         values.push(value);
     }

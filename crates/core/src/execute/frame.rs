@@ -48,10 +48,7 @@ pub(super) async fn walk(
     inputs: Vec<Value>,
     frame: &Frame,
 ) -> Result<FlowEnd, StepError> {
-    let mut state = State {
-        slots: vec![None; flow.slots],
-        visits: vec![0; flow.steps.len()],
-    };
+    let mut state = State { slots: vec![None; flow.slots], visits: vec![0; flow.steps.len()] };
     for (value, slots) in inputs.into_iter().zip(&flow.input_slots) {
         fill(&mut state.slots, slots, value);
     }
@@ -65,29 +62,16 @@ pub(super) async fn walk(
         }
         let step = &flow.steps[at];
         state.visits[at] += 1;
-        let cx = StepCx::new(
-            run,
-            step,
-            frame,
-            &state,
-            state.visits[at],
-            frame.attempt + retries,
-        );
+        let cx = StepCx::new(run, step, frame, &state, state.visits[at], frame.attempt + retries);
         if tell {
-            run.observers.tell(&Event::StepStarted {
-                at: &cx.address(),
-                step_type: step.step_type,
-            });
+            run.observers.tell(&Event::StepStarted { at: &cx.address(), step_type: step.step_type });
         }
         let outcome = match run_step(&cx, step, &state).await {
             Ok(outcome) => outcome,
             Err(mut error) => {
                 error.at.get_or_insert_with(|| cx.address());
                 if tell {
-                    run.observers.tell(&Event::StepFailed {
-                        at: &cx.address(),
-                        error: &error,
-                    });
+                    run.observers.tell(&Event::StepFailed { at: &cx.address(), error: &error });
                 }
                 return Err(error);
             }
@@ -106,10 +90,7 @@ pub(super) async fn walk(
         }
         let edge = edge_of(step, branch).map_err(|e| at_step(e, &cx))?;
         let address = |e: StepError, state: &State| {
-            at_step(
-                e,
-                &StepCx::new(run, step, frame, state, state.visits[at], frame.attempt),
-            )
+            at_step(e, &StepCx::new(run, step, frame, state, state.visits[at], frame.attempt))
         };
         let values = ordered(step, outcome.outputs).map_err(|e| address(e, &state))?;
         for (value, slots) in values.into_iter().zip(&step.output_slots) {
@@ -127,12 +108,10 @@ pub(super) async fn walk(
             Go::End => return finish(flow, &state, None),
         }
     }
-    let message = format!(
-        "the flow `{}` has not ended after {} steps",
-        flow.name, flow.max_steps
+    let message = format!("the flow `{}` has not ended after {} steps", flow.name, flow.max_steps);
+    let mut error = StepError::new("flow.max_steps", message).help(
+        "bound the loop with `{ retry: STEP, max_trials: N, else: STEP }`, or raise `limits: { max_steps: N }`",
     );
-    let mut error = StepError::new("flow.max_steps", message)
-        .help("bound the loop with `{ retry: STEP, max_trials: N, else: STEP }`, or raise `limits: { max_steps: N }`");
     error.at = Some(frame.address.step(&flow.steps[at].name, state.visits[at]));
     Err(error)
 }
@@ -151,11 +130,7 @@ fn fill(all: &mut [Option<Value>], slots: &[usize], value: Value) {
     }
 }
 
-async fn run_step(
-    cx: &StepCx<'_>,
-    step: &FlowStep,
-    state: &State,
-) -> Result<Outcome<Ports>, StepError> {
+async fn run_step(cx: &StepCx<'_>, step: &FlowStep, state: &State) -> Result<Outcome<Ports>, StepError> {
     let inputs = gather(step, state)?;
     if step.effect != Effect::Whole {
         return step.step.run(cx, inputs).await;
@@ -164,11 +139,7 @@ async fn run_step(
         return restore(kept);
     }
     let outcome = step.step.run(cx, inputs).await?;
-    let has_table = outcome
-        .outputs
-        .values()
-        .iter()
-        .any(|v| matches!(v, Value::Table(_)));
+    let has_table = outcome.outputs.values().iter().any(|v| matches!(v, Value::Table(_)));
     if !has_table {
         // A table is a recipe that no record can hold; a step that gives one is run again.
         cx.keep("outcome", &record(&outcome)?)?;
@@ -177,9 +148,8 @@ async fn run_step(
 }
 
 fn record(outcome: &Outcome<Ports>) -> Result<serde_json::Value, StepError> {
-    let wrong = |e: crate::value::ValueError| {
-        StepError::new("step.type", format!("an output cannot be kept: {e}"))
-    };
+    let wrong =
+        |e: crate::value::ValueError| StepError::new("step.type", format!("an output cannot be kept: {e}"));
     let mut outputs = serde_json::Map::new();
     for (name, value) in outcome.outputs.iter() {
         outputs.insert(name.to_string(), value.to_json().map_err(wrong)?);
@@ -194,19 +164,11 @@ fn restore(kept: serde_json::Value) -> Result<Outcome<Ports>, StepError> {
         branch: Option<String>,
         note: Option<String>,
     }
-    let wrong =
-        |e: String| StepError::new("journal.record", format!("a record cannot be read: {e}"));
+    let wrong = |e: String| StepError::new("journal.record", format!("a record cannot be read: {e}"));
     let kept = Value::try_from(kept).map_err(|e| wrong(e.to_string()))?;
     let kept: Kept = from_value(kept).map_err(|e| wrong(e.to_string()))?;
-    let outputs = kept
-        .outputs
-        .as_object()
-        .map(|o| o.iter().map(|(k, v)| (Arc::clone(k), v.clone())).collect());
-    Ok(Outcome {
-        outputs: outputs.unwrap_or_else(Ports::empty),
-        branch: kept.branch,
-        note: kept.note,
-    })
+    let outputs = kept.outputs.as_object().map(|o| o.iter().map(|(k, v)| (Arc::clone(k), v.clone())).collect());
+    Ok(Outcome { outputs: outputs.unwrap_or_else(Ports::empty), branch: kept.branch, note: kept.note })
 }
 
 fn gather(step: &FlowStep, state: &State) -> Result<Ports, StepError> {
@@ -219,8 +181,7 @@ fn gather(step: &FlowStep, state: &State) -> Result<Ports, StepError> {
                 if let Some(default) = &wire.default {
                     default.clone()
                 } else {
-                    let message =
-                        format!("input `{name}` was not given on the way here and has no default");
+                    let message = format!("input `{name}` was not given on the way here and has no default");
                     return Err(StepError::new("step.missing_input", message));
                 }
             }
@@ -233,11 +194,8 @@ fn gather(step: &FlowStep, state: &State) -> Result<Ports, StepError> {
 /// The outputs in the order of the signature, cast to its types.
 fn ordered(step: &FlowStep, mut outputs: Ports) -> Result<Vec<Value>, StepError> {
     let ports = &step.signature.outputs;
-    let in_order = ports.len() == outputs.names().len()
-        && ports
-            .iter()
-            .zip(&**outputs.names())
-            .all(|(p, n)| p.name == **n);
+    let in_order =
+        ports.len() == outputs.names().len() && ports.iter().zip(&**outputs.names()).all(|(p, n)| p.name == **n);
     let mut values = Vec::with_capacity(ports.len());
     let given = if in_order {
         outputs.into_values()
@@ -266,10 +224,7 @@ fn ordered(step: &FlowStep, mut outputs: Ports) -> Result<Vec<Value>, StepError>
 fn edge_of<'a>(step: &'a FlowStep, branch: &str) -> Result<&'a Edge, StepError> {
     let place = step.signature.branches.iter().position(|b| b == branch);
     place.map(|place| &step.edges[place]).ok_or_else(|| {
-        StepError::new(
-            "step.branch",
-            format!("it took the branch `{branch}`, which its signature does not have"),
-        )
+        StepError::new("step.branch", format!("it took the branch `{branch}`, which its signature does not have"))
     })
 }
 
@@ -283,11 +238,7 @@ fn follow(from: &FlowStep, edge: &Edge, state: &State) -> Result<Go, StepError> 
     match edge {
         Edge::Step(step) => Ok(Go::To(*step)),
         Edge::End => Ok(Go::End),
-        Edge::Retry {
-            step,
-            max_trials,
-            otherwise,
-        } => {
+        Edge::Retry { step, max_trials, otherwise } => {
             let most = match max_trials {
                 Bound::Now(most) => i64::from(*most),
                 Bound::Late(reference) => late_bound(from, reference, state)?,
@@ -302,40 +253,24 @@ fn follow(from: &FlowStep, edge: &Edge, state: &State) -> Result<Go, StepError> 
 }
 
 fn late_bound(from: &FlowStep, reference: &str, state: &State) -> Result<i64, StepError> {
-    let place = from
-        .late
-        .iter()
-        .find(|(r, _)| r == reference)
-        .and_then(|(_, place)| state.read(place));
-    place
-        .as_ref()
-        .and_then(Value::as_i64)
-        .filter(|n| *n >= 1)
-        .ok_or_else(|| {
-            let got = place.map_or_else(|| "nothing".to_owned(), |v| v.to_string());
-            StepError::new(
-                "step.late",
-                format!(
-                    "`max_trials` comes from `{reference}`, which gave {got}, no integer from 1"
-                ),
-            )
-        })
+    let place = from.late.iter().find(|(r, _)| r == reference).and_then(|(_, place)| state.read(place));
+    place.as_ref().and_then(Value::as_i64).filter(|n| *n >= 1).ok_or_else(|| {
+        let got = place.map_or_else(|| "nothing".to_owned(), |v| v.to_string());
+        StepError::new(
+            "step.late",
+            format!("`max_trials` comes from `{reference}`, which gave {got}, no integer from 1"),
+        )
+    })
 }
 
 fn finish(flow: &Flow, state: &State, name: Option<Arc<str>>) -> Result<FlowEnd, StepError> {
     let mut values = Vec::with_capacity(flow.outputs.len());
     for (port, from) in flow.outputs.iter().zip(&flow.output_sources) {
         let Some(value) = state.read(from) else {
-            let message = format!(
-                "the flow `{}` ended without its output `{}`",
-                flow.name, port.name
-            );
+            let message = format!("the flow `{}` ended without its output `{}`", flow.name, port.name);
             return Err(StepError::new("flow.missing_output", message));
         };
         values.push(value);
     }
-    Ok(FlowEnd {
-        outputs: Ports::new(Arc::clone(&flow.output_names), values),
-        name,
-    })
+    Ok(FlowEnd { outputs: Ports::new(Arc::clone(&flow.output_names), values), name })
 }

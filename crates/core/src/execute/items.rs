@@ -94,15 +94,11 @@ impl StepCx<'_> {
             (Some(total), Some(limit)) => Some(total.min(limit)),
             (total, limit) => total.or(limit),
         };
-        let items =
-            items.take(limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX)));
+        let items = items.take(limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX)));
         let address = self.address();
         let tell = self.is_top() || self.run.observers.wants_inner();
         if tell {
-            self.emit(&Event::MapStarted {
-                at: &address,
-                total,
-            });
+            self.emit(&Event::MapStarted { at: &address, total });
         }
         let parallel = self.run.options.parallel.unwrap_or(plan.parallel).max(1);
         let work = Arc::new(Work {
@@ -111,35 +107,18 @@ impl StepCx<'_> {
             map_key: address.key(),
             map: address.clone(),
             outer: self.frame.item.clone(),
-            feed: Mutex::new(Feed {
-                items,
-                next: 0,
-                failed: None,
-            }),
+            feed: Mutex::new(Feed { items, next: 0, failed: None }),
             window: Semaphore::new(parallel.saturating_mul(WINDOW).min(Semaphore::MAX_PERMITS)),
             halt: AtomicBool::new(false),
             tell,
         });
-        let workers = total.map_or(parallel, |n| {
-            parallel.min(usize::try_from(n).unwrap_or(usize::MAX))
-        });
+        let workers = total.map_or(parallel, |n| parallel.min(usize::try_from(n).unwrap_or(usize::MAX)));
         let mut collector = Collector::new(plan, &address, tell);
-        let outcome = drive(&work, workers, |record| {
-            collector.add(&work, record, &mut take)
-        })
-        .await;
-        let pulled = work
-            .feed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next;
+        let outcome = drive(&work, workers, |record| collector.add(&work, record, &mut take)).await;
+        let pulled = work.feed.lock().unwrap_or_else(PoisonError::into_inner).next;
         let (counts, ends) = collector.finish(total.unwrap_or(pulled));
         if tell {
-            self.emit(&Event::MapFinished {
-                at: &address,
-                counts: &counts,
-                ends: &ends,
-            });
+            self.emit(&Event::MapFinished { at: &address, counts: &counts, ends: &ends });
         }
         outcome?;
         if self.run.stop.is_asked() && counts.not_run > 0 {
@@ -181,22 +160,15 @@ where
             return Err(StepError::new("engine.worker", message));
         }
     }
-    let source = work
-        .feed
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .failed
-        .take();
+    let source = work.feed.lock().unwrap_or_else(PoisonError::into_inner).failed.take();
     match (source, first) {
         (Some(error), _) | (None, Some((_, error))) => Err(error),
         (None, None) => Ok(()),
     }
 }
 
-async fn run_worker<I>(
-    work: Arc<Work<I>>,
-    records: mpsc::UnboundedSender<Result<ItemRecord, StepError>>,
-) where
+async fn run_worker<I>(work: Arc<Work<I>>, records: mpsc::UnboundedSender<Result<ItemRecord, StepError>>)
+where
     I: Iterator<Item = Result<ItemInputs, StepError>> + Send + 'static,
 {
     loop {
@@ -243,36 +215,19 @@ where
 }
 
 /// Runs one item, or takes it from the journal. An error is the journal's own.
-async fn run_item<I>(
-    work: &Work<I>,
-    index: u64,
-    inputs: ItemInputs,
-) -> Result<ItemRecord, StepError> {
+async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<ItemRecord, StepError> {
     if let Some(kept) = work.run.journal.item(&work.map_key, index)? {
         return Ok(kept);
     }
     if work.tell {
-        work.run.observers.tell(&Event::ItemStarted {
-            map: &work.map,
-            index,
-        });
+        work.run.observers.tell(&Event::ItemStarted { map: &work.map, index });
     }
-    let stats = Arc::new(ItemStats {
-        outer: work.outer.clone(),
-        ..ItemStats::default()
-    });
+    let stats = Arc::new(ItemStats { outer: work.outer.clone(), ..ItemStats::default() });
     let address = work.map.frame(FrameKind::Item(index));
-    let frame = Frame {
-        address: address.clone(),
-        attempt: 1,
-        item: Some(Arc::clone(&stats)),
-    };
+    let frame = Frame { address: address.clone(), attempt: 1, item: Some(Arc::clone(&stats)) };
     let walked = async {
         let values = flow_inputs(&work.flow, |name| {
-            inputs
-                .iter()
-                .find(|(n, _)| **n == *name)
-                .map(|(_, value)| value.clone())
+            inputs.iter().find(|(n, _)| **n == *name).map(|(_, value)| value.clone())
         })?;
         walk(&work.run, &work.flow, values, &frame).await
     };
@@ -284,11 +239,8 @@ async fn run_item<I>(
         }
         Err(panic) => {
             let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-            let said = said
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            let mut error =
-                StepError::new("step.panic", format!("a step broke down: {said}")).fatal();
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            let mut error = StepError::new("step.panic", format!("a step broke down: {said}")).fatal();
             error.at = Some(address);
             (Err(error), None)
         }
@@ -336,9 +288,7 @@ impl<'a> Collector<'a> {
     ) -> Result<(), StepError> {
         self.count(work, &record);
         let failed = match &record.result {
-            Err(error) if error.fatal || self.plan.on_error == OnItemError::Fail => {
-                Some(error.clone())
-            }
+            Err(error) if error.fatal || self.plan.on_error == OnItemError::Fail => Some(error.clone()),
             _ => None,
         };
         self.waiting.insert(record.index, record);
@@ -355,10 +305,7 @@ impl<'a> Collector<'a> {
         self.counts.retried += retried;
         let result = match &record.result {
             Ok(values) => {
-                let accepted = self
-                    .plan
-                    .accept
-                    .is_none_or(|place| values[place].is_truthy());
+                let accepted = self.plan.accept.is_none_or(|place| values[place].is_truthy());
                 if accepted {
                     self.counts.accepted += 1;
                     self.counts.accepted_after_retry += retried;
@@ -381,12 +328,7 @@ impl<'a> Collector<'a> {
         }
         if self.tell {
             let (index, attempts) = (record.index, record.attempts);
-            work.run.observers.tell(&Event::ItemFinished {
-                map: self.address,
-                index,
-                result,
-                attempts,
-            });
+            work.run.observers.tell(&Event::ItemFinished { map: self.address, index, result, attempts });
         }
     }
 
@@ -403,18 +345,10 @@ fn failure(map: &Address, record: &ItemRecord, error: &StepError) -> ItemFailure
     ItemFailure {
         map: map.to_string(),
         item: record.index,
-        step: error
-            .at
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        step: error.at.as_ref().map(ToString::to_string).unwrap_or_default(),
         code: error.code.to_string(),
         message: error.message.clone(),
-        details: error
-            .details
-            .iter()
-            .map(|(k, v)| (k.to_string(), v.clone().into()))
-            .collect(),
+        details: error.details.iter().map(|(k, v)| (k.to_string(), v.clone().into())).collect(),
         attempts: record.attempts,
     }
 }

@@ -54,9 +54,7 @@ impl Resources {
 
     /// The one of this type.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.0
-            .get(&TypeId::of::<T>())
-            .and_then(|r| r.downcast_ref())
+        self.0.get(&TypeId::of::<T>()).and_then(|r| r.downcast_ref())
     }
 }
 
@@ -175,11 +173,7 @@ impl Run {
 
     /// All items that failed, by map and place.
     pub fn failures(&self) -> Vec<ItemFailure> {
-        let mut failures = self
-            .failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
         failures.sort_by(|a, b| (&a.map, a.item).cmp(&(&b.map, b.item)));
         failures
     }
@@ -194,10 +188,7 @@ impl Run {
     }
 
     fn add_failure(&self, failure: ItemFailure) {
-        self.failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(failure);
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
     }
 }
 
@@ -239,42 +230,25 @@ pub fn bind(flow: &Flow, mut given: HashMap<String, Value>) -> Result<Vec<Value>
         match value.map(|v| cast(v, &port.value_type)) {
             Some(Ok(value)) => values.push(value),
             Some(Err(error)) => wrong.push(format!("input `{}`: {error}", port.name)),
-            None => wrong.push(format!(
-                "the flow wants an input `{}` ({})",
-                port.name, port.value_type
-            )),
+            None => wrong.push(format!("the flow wants an input `{}` ({})", port.name, port.value_type)),
         }
     }
     let mut unknown: Vec<_> = given.into_keys().collect();
     unknown.sort();
     for name in unknown {
         let near = crate::diagnostics::nearest(&name, flow.inputs.iter().map(|p| p.name.as_str()));
-        let near = near
-            .map(|n| format!("; did you mean `{n}`?"))
-            .unwrap_or_default();
+        let near = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
         wrong.push(format!("the flow has no input `{name}`{near}"));
     }
-    if wrong.is_empty() {
-        Ok(values)
-    } else {
-        Err(wrong)
-    }
+    if wrong.is_empty() { Ok(values) } else { Err(wrong) }
 }
 
 /// Runs a flow to its end. `inputs` stand in the order of the flow's inputs, as [`bind`] gives them.
 ///
 /// # Errors
 /// The error of the step that failed, with its address; `run.interrupted` when it was told to stop.
-pub async fn execute(
-    flow: &Arc<Flow>,
-    inputs: Vec<Value>,
-    run: &Arc<Run>,
-) -> Result<Outputs, StepError> {
-    let frame = frame::Frame {
-        address: Address::root(),
-        attempt: 1,
-        item: None,
-    };
+pub async fn execute(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Result<Outputs, StepError> {
+    let frame = frame::Frame { address: Address::root(), attempt: 1, item: None };
     let walk = frame::walk(run, flow, inputs, &frame);
     tokio::select! {
         end = walk => end.map(|end| Outputs { values: end.outputs, end: end.name }),

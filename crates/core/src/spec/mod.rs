@@ -11,8 +11,7 @@ use crate::types::Type;
 use crate::value::Value;
 
 /// The keys of a step that are not its configuration.
-pub const RESERVED_STEP_KEYS: &[&str] =
-    &["type", "doc", "with", "next", "output", "outputs", "wiring"];
+pub const RESERVED_STEP_KEYS: &[&str] = &["type", "doc", "with", "next", "output", "outputs", "wiring"];
 
 /// Names that no step may have, because references use them.
 pub const RESERVED_STEP_NAMES: &[&str] = &["inputs", "variables", "visits", "end"];
@@ -178,21 +177,13 @@ pub enum Count {
 impl FlowSpec {
     /// An empty flow, to be built in Rust.
     pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into().into(),
-            ..Self::default()
-        }
+        Self { name: name.into().into(), ..Self::default() }
     }
 
     /// Adds an input.
     #[must_use]
     pub fn input(mut self, name: &str, value_type: Type, default: Option<Value>) -> Self {
-        let input = InputSpec {
-            name: name.to_owned().into(),
-            value_type,
-            default,
-            description: None,
-        };
+        let input = InputSpec { name: name.to_owned().into(), value_type, default, description: None };
         self.inputs.get_or_insert_default().push(input);
         self
     }
@@ -200,10 +191,7 @@ impl FlowSpec {
     /// Adds an output; `from` is a reference such as `step.output`.
     #[must_use]
     pub fn output(mut self, name: &str, from: &str) -> Self {
-        let output = OutputSpec {
-            name: name.to_owned().into(),
-            wire: Wire::reference(from),
-        };
+        let output = OutputSpec { name: name.to_owned().into(), wire: Wire::reference(from) };
         self.outputs.get_or_insert_default().push(output);
         self
     }
@@ -211,10 +199,7 @@ impl FlowSpec {
     /// Adds a model.
     #[must_use]
     pub fn model(mut self, name: &str, config: &serde_json::Value) -> Self {
-        self.models.push(DefinitionSpec {
-            name: name.to_owned().into(),
-            config: Node::from_json(config),
-        });
+        self.models.push(DefinitionSpec { name: name.to_owned().into(), config: Node::from_json(config) });
         self
     }
 
@@ -253,8 +238,7 @@ impl StepSpec {
     /// Wires an input by hand.
     #[must_use]
     pub fn with(mut self, input: &str, from: &str) -> Self {
-        self.with
-            .push((input.to_owned().into(), Wire::reference(from)));
+        self.with.push((input.to_owned().into(), Wire::reference(from)));
         self
     }
 
@@ -280,9 +264,6 @@ impl StepSpec {
 impl Wire {
     /// A wire from a reference such as `step.output`.
     pub fn reference(text: &str) -> Self {
-        Self {
-            kind: WireKind::Reference(Reference::parse(text)),
-            span: Span::none(),
-        }
+        Self { kind: WireKind::Reference(Reference::parse(text)), span: Span::none() }
     }
 }

@@ -29,10 +29,7 @@ impl Reference {
             Some(("inputs", name)) => Self::Input(name.to_owned()),
             Some(("variables", name)) => Self::Variable(name.to_owned()),
             Some(("visits", step)) => Self::Visits(step.to_owned()),
-            Some((step, name)) => Self::Output {
-                step: step.to_owned(),
-                name: name.to_owned(),
-            },
+            Some((step, name)) => Self::Output { step: step.to_owned(), name: name.to_owned() },
             None => Self::Name(text.to_owned()),
         }
     }
@@ -56,14 +53,7 @@ mod tests {
 
     #[test]
     fn references_print_as_they_are_read() {
-        for text in [
-            "a.b",
-            "inputs.rows",
-            "variables.v",
-            "visits.write",
-            "name",
-            "a.b.c",
-        ] {
+        for text in ["a.b", "inputs.rows", "variables.v", "visits.write", "name", "a.b.c"] {
             assert_eq!(Reference::parse(text).to_string(), text);
         }
     }

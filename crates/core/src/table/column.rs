@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BooleanBuilder, Date32Builder, Decimal128Builder, DurationMicrosecondBuilder, Float64Builder,
-    Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+    BooleanBuilder, Date32Builder, Decimal128Builder, DurationMicrosecondBuilder, Float64Builder, Int64Builder,
+    StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type,
-    TimestampMicrosecondType,
+    Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType,
 };
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, TimeUnit};
@@ -35,10 +34,7 @@ pub fn data_type(column: &Type) -> (DataType, bool) {
         Kind::Path => (DataType::Utf8, true),
         Kind::Decimal => (DataType::Decimal128(DECIMAL_DIGITS, DECIMAL_SCALE), false),
         Kind::Date => (DataType::Date32, false),
-        Kind::Timestamp => (
-            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            false,
-        ),
+        Kind::Timestamp => (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
         Kind::Duration => (DataType::Duration(TimeUnit::Microsecond), false),
         // Any, unions, lists and objects are JSON text, marked so.
         Kind::Any | Kind::Null | Kind::List(_) | Kind::Object(_) | Kind::Union(_) | Kind::Table => {
@@ -75,8 +71,7 @@ pub fn cell(array: &dyn Array, row: usize, column: &Type) -> Value {
         Kind::Decimal => {
             let units = array.as_primitive::<Decimal128Type>().value(row);
             Value::Decimal(
-                Decimal::from_i128_with_scale(units, u32::from(DECIMAL_SCALE.unsigned_abs()))
-                    .normalize(),
+                Decimal::from_i128_with_scale(units, u32::from(DECIMAL_SCALE.unsigned_abs())).normalize(),
             )
         }
         Kind::Date => {
@@ -88,9 +83,9 @@ pub fn cell(array: &dyn Array, row: usize, column: &Type) -> Value {
             let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
             DateTime::from_timestamp_micros(micros).map_or(Value::Null, Value::Timestamp)
         }
-        Kind::Duration => Value::Duration(TimeDelta::microseconds(
-            array.as_primitive::<DurationMicrosecondType>().value(row),
-        )),
+        Kind::Duration => {
+            Value::Duration(TimeDelta::microseconds(array.as_primitive::<DurationMicrosecondType>().value(row)))
+        }
         Kind::Any | Kind::Null | Kind::List(_) | Kind::Object(_) | Kind::Union(_) | Kind::Table => {
             let text = array.as_string::<i32>().value(row);
             // Written by `ColumnBuilder`, so it parses; text that somebody else marked wrongly stays text.
@@ -125,21 +120,15 @@ impl ColumnBuilder {
             Kind::Integer => Builder::Int(Int64Builder::new()),
             Kind::Number => Builder::Float(Float64Builder::new()),
             Kind::Decimal => Builder::Decimal(
-                Decimal128Builder::new()
-                    .with_data_type(DataType::Decimal128(DECIMAL_DIGITS, DECIMAL_SCALE)),
+                Decimal128Builder::new().with_data_type(DataType::Decimal128(DECIMAL_DIGITS, DECIMAL_SCALE)),
             ),
             Kind::Date => Builder::Date(Date32Builder::new()),
-            Kind::Timestamp => {
-                Builder::Timestamp(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
-            }
+            Kind::Timestamp => Builder::Timestamp(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
             Kind::Duration => Builder::Duration(DurationMicrosecondBuilder::new()),
             Kind::String | Kind::Path => Builder::Text(StringBuilder::new()),
             _ => Builder::Json(StringBuilder::new()),
         };
-        Self {
-            column: column.clone(),
-            builder,
-        }
+        Self { column: column.clone(), builder }
     }
 
     /// How many values were pushed.
@@ -178,16 +167,12 @@ impl ColumnBuilder {
         if self.append(value)? {
             return Ok(());
         }
-        let converted = cast(value.clone(), &self.column)
-            .map_err(|e| TableError::new("table.type", e.to_string()))?;
+        let converted =
+            cast(value.clone(), &self.column).map_err(|e| TableError::new("table.type", e.to_string()))?;
         if self.append(&converted)? {
             return Ok(());
         }
-        let message = format!(
-            "{value} ({}) in a column of type {}",
-            value.type_name(),
-            self.column
-        );
+        let message = format!("{value} ({}) in a column of type {}", value.type_name(), self.column);
         Err(TableError::new("table.type", message))
     }
 
@@ -215,23 +200,19 @@ impl ColumnBuilder {
             (Builder::Date(b), Value::Date(v)) => {
                 let days = v.signed_duration_since(NaiveDate::default()).num_days();
                 let days = i32::try_from(days).map_err(|_| {
-                    TableError::new(
-                        "table.type",
-                        format!("the date {v} lies outside a column's range"),
-                    )
+                    TableError::new("table.type", format!("the date {v} lies outside a column's range"))
                 })?;
                 b.append_value(days);
             }
             (Builder::Timestamp(b), Value::Timestamp(v)) => b.append_value(v.timestamp_micros()),
             (Builder::Duration(b), Value::Duration(v)) => {
-                let micros = v.num_microseconds().ok_or_else(|| {
-                    TableError::new("table.type", "a duration lies outside a column's range")
-                })?;
+                let micros = v
+                    .num_microseconds()
+                    .ok_or_else(|| TableError::new("table.type", "a duration lies outside a column's range"))?;
                 b.append_value(micros);
             }
             (Builder::Json(b), v) => {
-                let text = serde_json::to_string(v)
-                    .map_err(|e| TableError::new("table.type", e.to_string()))?;
+                let text = serde_json::to_string(v).map_err(|e| TableError::new("table.type", e.to_string()))?;
                 b.append_value(text);
             }
             _ => return Ok(false),
@@ -263,10 +244,7 @@ fn decimal_units(value: &Decimal) -> Result<i128, TableError> {
     }
     scaled.rescale(scale);
     if scaled.scale() != scale {
-        return Err(TableError::new(
-            "table.type",
-            format!("the decimal {value} is too large for a column"),
-        ));
+        return Err(TableError::new("table.type", format!("the decimal {value} is too large for a column")));
     }
     Ok(scaled.mantissa())
 }
@@ -282,29 +260,14 @@ mod tests {
             (Type::boolean(), Value::Bool(true)),
             (Type::integer(), Value::Int(i64::MAX)),
             (Type::number(), Value::Float(6.0)),
-            (
-                Kind::Decimal.into(),
-                Value::Decimal("12.5".parse().unwrap()),
-            ),
+            (Kind::Decimal.into(), Value::Decimal("12.5".parse().unwrap())),
             (Kind::Date.into(), Value::Date(day)),
-            (
-                Kind::Timestamp.into(),
-                Value::Timestamp(day.and_hms_opt(1, 2, 3).unwrap().and_utc()),
-            ),
-            (
-                Kind::Duration.into(),
-                Value::Duration(TimeDelta::milliseconds(1500)),
-            ),
+            (Kind::Timestamp.into(), Value::Timestamp(day.and_hms_opt(1, 2, 3).unwrap().and_utc())),
+            (Kind::Duration.into(), Value::Duration(TimeDelta::milliseconds(1500))),
             (Type::string(), Value::from("é")),
-            (
-                Type::any(),
-                serde_json::from_str(r#"{"a":[1,2.0,null]}"#).unwrap(),
-            ),
+            (Type::any(), serde_json::from_str(r#"{"a":[1,2.0,null]}"#).unwrap()),
             (Type::any(), Value::Null),
-            (
-                Type::list(Type::integer()),
-                Value::from(vec![Value::Int(1)]),
-            ),
+            (Type::list(Type::integer()), Value::from(vec![Value::Int(1)])),
         ];
         for (column, value) in values {
             let mut builder = ColumnBuilder::new(&column);
@@ -312,11 +275,7 @@ mod tests {
             let array = builder.finish();
             assert_eq!(array.data_type(), &data_type(&column).0);
             assert_eq!(cell(array.as_ref(), 0, &column), value, "{column}");
-            assert_eq!(
-                super::super::type_of(&super::super::field("c", &column)),
-                column,
-                "{column}"
-            );
+            assert_eq!(super::super::type_of(&super::super::field("c", &column)), column, "{column}");
         }
     }
 

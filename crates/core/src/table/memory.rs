@@ -22,11 +22,7 @@ impl MemoryTable {
     /// A table of these batches; each must have the schema.
     pub fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
         let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
-        Self {
-            schema,
-            batches,
-            rows,
-        }
+        Self { schema, batches, rows }
     }
 
     /// A table of rows given as values, in the order of `columns`.
@@ -38,10 +34,7 @@ impl MemoryTable {
         rows: impl IntoIterator<Item = Vec<Value>>,
     ) -> Result<Self, TableError> {
         let fields: Vec<Field> = columns.iter().map(|(name, t)| field(name, t)).collect();
-        let mut writer = MemoryWriter::new(
-            Arc::new(Schema::new(fields)),
-            columns.iter().map(|(_, t)| t.clone()),
-        );
+        let mut writer = MemoryWriter::new(Arc::new(Schema::new(fields)), columns.iter().map(|(_, t)| t.clone()));
         for row in rows {
             writer.push(&row)?;
         }
@@ -85,11 +78,7 @@ pub struct MemoryWriter {
 impl MemoryWriter {
     /// A writer for rows of these types; `schema` has one field for each.
     pub fn new(schema: SchemaRef, types: impl IntoIterator<Item = Type>) -> Self {
-        Self {
-            schema,
-            builders: types.into_iter().map(|t| ColumnBuilder::new(&t)).collect(),
-            batches: Vec::new(),
-        }
+        Self { schema, builders: types.into_iter().map(|t| ColumnBuilder::new(&t)).collect(), batches: Vec::new() }
     }
 
     /// Adds a row, one value for each column.
@@ -97,12 +86,10 @@ impl MemoryWriter {
     /// # Errors
     /// `table.type` when a value does not fit its column.
     pub fn push(&mut self, row: &[Value]) -> Result<(), TableError> {
-        for ((builder, value), field) in self.builders.iter_mut().zip(row).zip(self.schema.fields())
-        {
-            builder.push(value).map_err(|e| TableError {
-                message: format!("column `{}`: {}", field.name(), e.message),
-                ..e
-            })?;
+        for ((builder, value), field) in self.builders.iter_mut().zip(row).zip(self.schema.fields()) {
+            builder
+                .push(value)
+                .map_err(|e| TableError { message: format!("column `{}`: {}", field.name(), e.message), ..e })?;
         }
         if self.builders.first().is_some_and(|b| b.len() >= BATCH_ROWS) {
             self.flush()?;
@@ -111,11 +98,7 @@ impl MemoryWriter {
     }
 
     fn flush(&mut self) -> Result<(), TableError> {
-        let arrays: Vec<ArrayRef> = self
-            .builders
-            .iter_mut()
-            .map(ColumnBuilder::finish)
-            .collect();
+        let arrays: Vec<ArrayRef> = self.builders.iter_mut().map(ColumnBuilder::finish).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)
             .map_err(|e| TableError::new("table.type", e.to_string()))?;
         self.batches.push(batch);
@@ -146,14 +129,10 @@ mod tests {
         let table = Table::new(MemoryTable::from_rows(&columns, rows).unwrap());
         assert_eq!(table.to_string(), "10000 rows × 1 columns");
         for range in [0..0, 0..10, 4090..4100, 9_999..20_000] {
-            let read: Vec<_> = table
-                .objects(range.clone())
-                .unwrap()
-                .map(|o| o.unwrap().values()[0].clone())
-                .collect();
-            let expected: Vec<_> = (range.start..range.end.min(10_000))
-                .map(|n| Value::Int(i64::try_from(n).unwrap()))
-                .collect();
+            let read: Vec<_> =
+                table.objects(range.clone()).unwrap().map(|o| o.unwrap().values()[0].clone()).collect();
+            let expected: Vec<_> =
+                (range.start..range.end.min(10_000)).map(|n| Value::Int(i64::try_from(n).unwrap())).collect();
             assert_eq!(read, expected);
         }
     }

@@ -47,11 +47,7 @@ pub struct TableError {
 impl TableError {
     /// An error with a code and a message.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            help: None,
-        }
+        Self { code, message: message.into(), help: None }
     }
 
     /// Adds what to do.
@@ -114,31 +110,19 @@ pub struct Table {
 impl Table {
     /// A table with rows of its own.
     pub fn new(source: impl TableSource + 'static) -> Self {
-        Self {
-            source: Arc::new(source),
-            rows: RowsId::new(),
-            mapped_from: Arc::new([]),
-        }
+        Self { source: Arc::new(source), rows: RowsId::new(), mapped_from: Arc::new([]) }
     }
 
     /// A table that has exactly the rows of `self`, in the same order, with other columns.
     #[must_use]
     pub fn same_rows(&self, source: impl TableSource + 'static) -> Self {
-        Self {
-            source: Arc::new(source),
-            rows: self.rows.clone(),
-            mapped_from: Arc::clone(&self.mapped_from),
-        }
+        Self { source: Arc::new(source), rows: self.rows.clone(), mapped_from: Arc::clone(&self.mapped_from) }
     }
 
     /// A table that has some of the rows of `self`, in order, and still knows what they were mapped from.
     #[must_use]
     pub fn some_rows(&self, source: impl TableSource + 'static) -> Self {
-        Self {
-            source: Arc::new(source),
-            rows: RowsId::new(),
-            mapped_from: Arc::clone(&self.mapped_from),
-        }
+        Self { source: Arc::new(source), rows: RowsId::new(), mapped_from: Arc::clone(&self.mapped_from) }
     }
 
     /// Says that each row was made from a row of these sources, the one that [`SOURCE_ROWS`] names.
@@ -181,8 +165,7 @@ impl Table {
         if let Some(len) = self.len() {
             return Ok(len);
         }
-        self.scan_all()?
-            .try_fold(0, |n, batch| Ok(n + batch?.num_rows() as u64))
+        self.scan_all()?.try_fold(0, |n, batch| Ok(n + batch?.num_rows() as u64))
     }
 
     /// Whether rows past the length can be scanned too.
@@ -193,12 +176,7 @@ impl Table {
     /// The columns that people see, with their types.
     pub fn columns(&self) -> Vec<(String, Type)> {
         let schema = self.schema();
-        schema
-            .fields()
-            .iter()
-            .filter(|f| !is_hidden(f))
-            .map(|f| (f.name().clone(), type_of(f)))
-            .collect()
+        schema.fields().iter().filter(|f| !is_hidden(f)).map(|f| (f.name().clone(), type_of(f))).collect()
     }
 
     /// Scans some rows.
@@ -263,19 +241,9 @@ pub struct RowReader {
 impl RowReader {
     /// A reader for batches of `schema`.
     pub fn new(schema: &Schema) -> Self {
-        let visible = || {
-            schema
-                .fields()
-                .iter()
-                .enumerate()
-                .filter(|(_, f)| !is_hidden(f))
-        };
+        let visible = || schema.fields().iter().enumerate().filter(|(_, f)| !is_hidden(f));
         Self {
-            keys: Keys::new(
-                visible()
-                    .map(|(_, f)| Arc::from(f.name().as_str()))
-                    .collect(),
-            ),
+            keys: Keys::new(visible().map(|(_, f)| Arc::from(f.name().as_str())).collect()),
             columns: visible().map(|(i, f)| (i, type_of(f))).collect(),
         }
     }
@@ -287,11 +255,7 @@ impl RowReader {
 
     /// Row `row` of `batch`.
     pub fn object(&self, batch: &RecordBatch, row: usize) -> Object {
-        let values = self
-            .columns
-            .iter()
-            .map(|(i, t)| cell(batch.column(*i).as_ref(), row, t))
-            .collect();
+        let values = self.columns.iter().map(|(i, t)| cell(batch.column(*i).as_ref(), row, t)).collect();
         Object::of_shape(Arc::clone(&self.keys), values)
     }
 
@@ -325,19 +289,12 @@ pub fn is_hidden(field: &Field) -> bool {
 
 /// The type of a column, from its field.
 pub fn type_of(field: &Field) -> Type {
-    let marked = field
-        .metadata()
-        .get(TYPE)
-        .and_then(|text| serde_json::from_str(text).ok());
+    let marked = field.metadata().get(TYPE).and_then(|text| serde_json::from_str(text).ok());
     let found = match marked {
         Some(schema) => Type::from_json_schema(&schema),
         None => column::type_of_data(field.data_type()),
     };
-    if field.is_nullable() && !matches!(found.kind, Kind::Any) {
-        found.nullable()
-    } else {
-        found
-    }
+    if field.is_nullable() && !matches!(found.kind, Kind::Any) { found.nullable() } else { found }
 }
 
 /// One column of a table as a list, which is built when somebody first reads it. The table must be one that is held in
@@ -364,9 +321,5 @@ pub fn column_view(table: &Table, column: usize, column_type: Type) -> List {
 /// When reading fails.
 pub fn to_list(table: &Table) -> Result<Value, TableError> {
     let rows = table.objects(0..table.len().unwrap_or(u64::MAX))?;
-    Ok(Value::List(
-        rows.map(|r| r.map(Value::Object))
-            .collect::<Result<Vec<_>, _>>()?
-            .into(),
-    ))
+    Ok(Value::List(rows.map(|r| r.map(Value::Object)).collect::<Result<Vec<_>, _>>()?.into()))
 }

@@ -12,11 +12,7 @@ use crate::seed::Key;
 use crate::value::{List, Object, Value, scalar_text};
 
 fn failure(message: String) -> TemplateError {
-    TemplateError {
-        message,
-        range: None,
-        line: None,
-    }
+    TemplateError { message, range: None, line: None }
 }
 
 /// The root scope of one rendering.
@@ -30,25 +26,14 @@ pub(super) fn scope(
     for variable in variables {
         values.push(match get(&variable.name) {
             Some(Value::Null) if variable.tested_defined => Jinja::UNDEFINED,
-            Some(value) => {
-                to_jinja(&value).map_err(|e| failure(format!("`{}` {e}", variable.name)))?
-            }
+            Some(value) => to_jinja(&value).map_err(|e| failure(format!("`{}` {e}", variable.name)))?,
             None if variable.tested_defined => Jinja::UNDEFINED,
             None if variable.optional => Jinja::from(()),
             None => return Err(failure(format!("`{}` has no value", variable.name))),
         });
     }
-    let pick = picks.map(|key| {
-        Jinja::from_object(Pick {
-            key,
-            count: AtomicU64::new(0),
-        })
-    });
-    Ok(Jinja::from_object(Scope {
-        names: Arc::clone(names),
-        values,
-        pick,
-    }))
+    let pick = picks.map(|key| Jinja::from_object(Pick { key, count: AtomicU64::new(0) }));
+    Ok(Jinja::from_object(Scope { names: Arc::clone(names), values, pick }))
 }
 
 #[derive(Debug)]
@@ -85,20 +70,11 @@ impl JinjaObject for Pick {
     }
 
     fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Jinja]) -> Result<Jinja, Error> {
-        let wrong = || {
-            Error::new(
-                ErrorKind::InvalidOperation,
-                "`pick` takes one list that is not empty",
-            )
-        };
+        let wrong = || Error::new(ErrorKind::InvalidOperation, "`pick` takes one list that is not empty");
         let [list] = args else { return Err(wrong()) };
         let len = list.len().filter(|n| *n > 0).ok_or_else(wrong)?;
         let n = self.count.fetch_add(1, Ordering::Relaxed);
-        let place = self
-            .key
-            .column(&format!("pick/{n}"))
-            .draws()
-            .below(0, len as u64);
+        let place = self.key.column(&format!("pick/{n}")).draws().below(0, len as u64);
         list.get_item_by_index(usize::try_from(place).unwrap_or(0))
     }
 }
@@ -163,14 +139,7 @@ impl JinjaObject for ObjectView {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(
-            self.0
-                .keys()
-                .names()
-                .iter()
-                .map(|k| Jinja::from(Arc::clone(k)))
-                .collect(),
-        )
+        Enumerator::Values(self.0.keys().names().iter().map(|k| Jinja::from(Arc::clone(k))).collect())
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
@@ -191,27 +160,18 @@ pub(super) fn from_jinja(value: &Jinja) -> Result<Value, TemplateError> {
         ValueKind::Undefined => return Err(failure("the expression has no value".into())),
         ValueKind::None => Value::Null,
         ValueKind::Bool => Value::Bool(value.is_true()),
-        ValueKind::Number if value.is_integer() => Value::Int(
-            value
-                .as_i64()
-                .ok_or_else(|| failure(format!("the integer {value} is too large")))?,
-        ),
-        ValueKind::Number => {
-            Value::Float(f64::try_from(value.clone()).map_err(TemplateError::from)?)
+        ValueKind::Number if value.is_integer() => {
+            Value::Int(value.as_i64().ok_or_else(|| failure(format!("the integer {value} is too large")))?)
         }
+        ValueKind::Number => Value::Float(f64::try_from(value.clone()).map_err(TemplateError::from)?),
         ValueKind::String => Value::String(value.to_str().unwrap_or_default()),
-        ValueKind::Seq | ValueKind::Iterable => Value::List(
-            iterate()?
-                .map(|v| from_jinja(&v))
-                .collect::<Result<Vec<_>, _>>()?
-                .into(),
-        ),
+        ValueKind::Seq | ValueKind::Iterable => {
+            Value::List(iterate()?.map(|v| from_jinja(&v)).collect::<Result<Vec<_>, _>>()?.into())
+        }
         ValueKind::Map => {
             let mut entries: Vec<(Arc<str>, Value)> = Vec::new();
             for key in iterate()? {
-                let name = key
-                    .to_str()
-                    .ok_or_else(|| failure(format!("`{key}` is no name of a field")))?;
+                let name = key.to_str().ok_or_else(|| failure(format!("`{key}` is no name of a field")))?;
                 let item = value.get_item(&key).map_err(TemplateError::from)?;
                 entries.push((name, from_jinja(&item)?));
             }

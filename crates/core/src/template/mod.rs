@@ -57,11 +57,7 @@ impl From<Error> for TemplateError {
             (kind, Some(detail)) => format!("{kind}: {detail}"),
             (kind, None) => kind.to_string(),
         };
-        Self {
-            message,
-            range: error.range(),
-            line: error.line(),
-        }
+        Self { message, range: error.range(), line: error.line() }
     }
 }
 
@@ -91,11 +87,7 @@ impl Template {
         let mut engine = ENGINE.clone();
         engine.add_template_owned(NAME, source.to_owned())?;
         let names = variables.iter().map(|v| v.name.as_str().into()).collect();
-        Ok(Self {
-            engine,
-            variables,
-            names,
-        })
+        Ok(Self { engine, variables, names })
     }
 
     /// The variables that the text reads, in the order of their first use.
@@ -128,9 +120,7 @@ impl Template {
 
 impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Template")
-            .field("variables", &self.variables)
-            .finish_non_exhaustive()
+        f.debug_struct("Template").field("variables", &self.variables).finish_non_exhaustive()
     }
 }
 
@@ -151,11 +141,7 @@ impl Expression {
         let engine: &'static Environment<'static> = &ENGINE;
         let compiled = engine.compile_expression_owned(source.to_owned())?;
         let names = variables.iter().map(|v| v.name.as_str().into()).collect();
-        Ok(Self {
-            compiled,
-            variables,
-            names,
-        })
+        Ok(Self { compiled, variables, names })
     }
 
     /// The variables that it reads, in the order of their first use.
@@ -175,9 +161,7 @@ impl Expression {
 
 impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Expression")
-            .field("variables", &self.variables)
-            .finish_non_exhaustive()
+        f.debug_struct("Expression").field("variables", &self.variables).finish_non_exhaustive()
     }
 }
 
@@ -189,15 +173,7 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.set_formatter(format_value);
     engine.set_fuel(Some(FUEL));
     engine.set_debug(true);
-    for function in [
-        "range",
-        "dict",
-        "namespace",
-        "debug",
-        "cycler",
-        "joiner",
-        "lipsum",
-    ] {
+    for function in ["range", "dict", "namespace", "debug", "cycler", "joiner", "lipsum"] {
         engine.remove_global(function);
     }
     engine
@@ -217,9 +193,7 @@ fn format_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Jinja) -> R
             minijinja::value::ValueKind::Map
             | minijinja::value::ValueKind::Seq
             | minijinja::value::ValueKind::Iterable => out.write_str(&bridge::json_text(value)?),
-            minijinja::value::ValueKind::Bool => {
-                out.write_str(if value.is_true() { "true" } else { "false" })
-            }
+            minijinja::value::ValueKind::Bool => out.write_str(if value.is_true() { "true" } else { "false" }),
             _ => write!(out, "{value}"),
         },
     };
@@ -232,8 +206,7 @@ mod tests {
 
     fn render(source: &str, vars: serde_json::Value) -> Result<String, TemplateError> {
         let vars = Value::try_from(vars).unwrap();
-        Template::parse(source, Extras::None)?
-            .render(|name| vars.as_object().unwrap().get(name).cloned())
+        Template::parse(source, Extras::None)?.render(|name| vars.as_object().unwrap().get(name).cloned())
     }
 
     #[test]
@@ -243,10 +216,7 @@ mod tests {
             render("{{ row['a'] }} {{ row.b }} {{ n }} {{ t }}", vars.clone()).unwrap(),
             "6.0 [1,\"é\"] 3 true"
         );
-        assert_eq!(
-            render("{{ row }}", vars).unwrap(),
-            "{\"a\":6.0,\"b\":[1,\"é\"]}"
-        );
+        assert_eq!(render("{{ row }}", vars).unwrap(), "{\"a\":6.0,\"b\":[1,\"é\"]}");
     }
 
     #[test]
@@ -260,75 +230,32 @@ mod tests {
     #[test]
     fn a_printed_null_is_an_error_and_a_tested_one_is_not() {
         let null = serde_json::json!({"x": null});
-        assert!(
-            render("{{ x }}", null.clone())
-                .unwrap_err()
-                .message
-                .starts_with("a null was printed")
-        );
-        assert_eq!(
-            render(
-                "{% if x is none %}-{% else %}{{ x }}{% endif %}",
-                null.clone()
-            )
-            .unwrap(),
-            "-"
-        );
-        assert_eq!(
-            render(
-                "{% if x is defined %}{{ x }}{% else %}none{% endif %}",
-                null
-            )
-            .unwrap(),
-            "none"
-        );
+        assert!(render("{{ x }}", null.clone()).unwrap_err().message.starts_with("a null was printed"));
+        assert_eq!(render("{% if x is none %}-{% else %}{{ x }}{% endif %}", null.clone()).unwrap(), "-");
+        assert_eq!(render("{% if x is defined %}{{ x }}{% else %}none{% endif %}", null).unwrap(), "none");
     }
 
     #[test]
     fn calls_and_unknown_filters_are_refused_when_parsing() {
         for (source, message) in [
-            (
-                "{{ range(3) }}",
-                "texts cannot call anything; `range(…)` is a call",
-            ),
+            ("{{ range(3) }}", "texts cannot call anything; `range(…)` is a call"),
             ("{{ x.items() }}", "texts cannot call anything"),
             ("{{ x|nope }}", "there is no filter `nope`"),
             ("{% if x is nope %}{% endif %}", "there is no test `nope`"),
-            (
-                "{{ x ",
-                "unexpected end of input, expected end of variable block",
-            ),
+            ("{{ x ", "unexpected end of input, expected end of variable block"),
             ("{% include 'x' %}", "unknown statement include"),
         ] {
-            assert_eq!(
-                Template::parse(source, Extras::None).unwrap_err().message,
-                message,
-                "{source}"
-            );
+            assert_eq!(Template::parse(source, Extras::None).unwrap_err().message, message, "{source}");
         }
     }
 
     #[test]
     fn picks_are_drawn_from_the_key() {
-        let template = Template::parse(
-            "{{ pick(['a', 'b', 'c']) }}{{ pick([1, 2]) }}",
-            Extras::Pick,
-        )
-        .unwrap();
-        let texts: Vec<_> = (0..20)
-            .map(|n| {
-                template
-                    .render_seeded(&Key::new(n, "s", "offline"), |_| None)
-                    .unwrap()
-            })
-            .collect();
-        let again: Vec<_> = (0..20)
-            .map(|n| {
-                template
-                    .render_seeded(&Key::new(n, "s", "offline"), |_| None)
-                    .unwrap()
-            })
-            .collect();
+        let template = Template::parse("{{ pick(['a', 'b', 'c']) }}{{ pick([1, 2]) }}", Extras::Pick).unwrap();
+        let texts: Vec<_> =
+            (0..20).map(|n| template.render_seeded(&Key::new(n, "s", "offline"), |_| None).unwrap()).collect();
+        let again: Vec<_> =
+            (0..20).map(|n| template.render_seeded(&Key::new(n, "s", "offline"), |_| None).unwrap()).collect();
         assert_eq!(texts, again);
         assert!(texts.iter().any(|t| t != &texts[0]));
     }
@@ -336,17 +263,11 @@ mod tests {
     #[test]
     fn expressions_keep_types() {
         let eval = |source: &str| {
-            Expression::parse(source)
-                .unwrap()
-                .eval(|name| (name == "n").then_some(Value::Int(4)))
-                .unwrap()
+            Expression::parse(source).unwrap().eval(|name| (name == "n").then_some(Value::Int(4))).unwrap()
         };
         assert_eq!(eval("n + 1"), Value::Int(5));
         assert_eq!(eval("n / 8"), Value::Float(0.5));
         assert_eq!(eval("n > 3 and n < 9"), Value::Bool(true));
-        assert_eq!(
-            eval("[n, 'x']"),
-            Value::from(vec![Value::Int(4), "x".into()])
-        );
+        assert_eq!(eval("[n, 'x']"), Value::from(vec![Value::Int(4), "x".into()]));
     }
 }

@@ -26,11 +26,7 @@ pub struct Variable {
 }
 
 pub(super) fn of_template(source: &str, extras: Extras) -> Result<Vec<Variable>, TemplateError> {
-    let tree = parse(
-        source,
-        "template",
-        minijinja::syntax::SyntaxConfig::default(),
-    )?;
+    let tree = parse(source, "template", minijinja::syntax::SyntaxConfig::default())?;
     let mut finder = Finder::new(extras);
     finder.statement(&tree)?;
     Ok(finder.found)
@@ -52,11 +48,7 @@ struct Finder {
 
 impl Finder {
     fn new(extras: Extras) -> Self {
-        Self {
-            extras,
-            found: Vec::new(),
-            bound: vec![BTreeSet::new()],
-        }
+        Self { extras, found: Vec::new(), bound: vec![BTreeSet::new()] }
     }
 
     fn bind(&mut self, target: &ast::Expr<'_>) {
@@ -72,10 +64,7 @@ impl Finder {
         }
     }
 
-    fn scoped(
-        &mut self,
-        body: impl FnOnce(&mut Self) -> Result<(), TemplateError>,
-    ) -> Result<(), TemplateError> {
+    fn scoped(&mut self, body: impl FnOnce(&mut Self) -> Result<(), TemplateError>) -> Result<(), TemplateError> {
         self.bound.push(BTreeSet::new());
         let result = body(self);
         self.bound.pop();
@@ -179,10 +168,7 @@ impl Finder {
             Expr::Const(_) => Ok(()),
             Expr::Slice(s) => {
                 self.expression(&s.expr)?;
-                [&s.start, &s.stop, &s.step]
-                    .into_iter()
-                    .flatten()
-                    .try_for_each(|e| self.expression(e))
+                [&s.start, &s.stop, &s.step].into_iter().flatten().try_for_each(|e| self.expression(e))
             }
             Expr::UnaryOp(op) => self.expression(&op.expr),
             Expr::BinOp(op) => {
@@ -211,20 +197,14 @@ impl Finder {
                 self.field(&i.expr, name.as_ref().and_then(|n| n.as_str()))
             }
             Expr::Call(call) => {
-                if self.extras == Extras::Pick
-                    && matches!(&call.expr, Expr::Var(v) if v.id == "pick")
-                {
+                if self.extras == Extras::Pick && matches!(&call.expr, Expr::Var(v) if v.id == "pick") {
                     return self.arguments(&call.args);
                 }
                 Err(no_calls(call))
             }
             Expr::List(l) => l.items.iter().try_for_each(|e| self.expression(e)),
             Expr::Tuple(t) => t.items.iter().try_for_each(|e| self.expression(e)),
-            Expr::Map(m) => m
-                .keys
-                .iter()
-                .chain(&m.values)
-                .try_for_each(|e| self.expression(e)),
+            Expr::Map(m) => m.keys.iter().chain(&m.values).try_for_each(|e| self.expression(e)),
         }
     }
 
@@ -271,21 +251,17 @@ impl Finder {
         if self.bound.iter().any(|scope| scope.contains(var.id)) {
             return;
         }
-        let place = self
-            .found
-            .iter()
-            .position(|v| v.name == var.id)
-            .unwrap_or_else(|| {
-                self.found.push(Variable {
-                    name: var.id.to_owned(),
-                    range: range(var.span()),
-                    optional: false,
-                    tested_defined: false,
-                    fields: Vec::new(),
-                    bare: false,
-                });
-                self.found.len() - 1
+        let place = self.found.iter().position(|v| v.name == var.id).unwrap_or_else(|| {
+            self.found.push(Variable {
+                name: var.id.to_owned(),
+                range: range(var.span()),
+                optional: false,
+                tested_defined: false,
+                fields: Vec::new(),
+                bare: false,
             });
+            self.found.len() - 1
+        });
         note(&mut self.found[place]);
     }
 }
@@ -295,11 +271,7 @@ fn range(span: minijinja::machinery::Span) -> Range<usize> {
 }
 
 fn refuse(message: String, span: minijinja::machinery::Span) -> TemplateError {
-    TemplateError {
-        message,
-        range: Some(range(span)),
-        line: Some(span.start_line.into()),
-    }
+    TemplateError { message, range: Some(range(span)), line: Some(span.start_line.into()) }
 }
 
 fn no_calls(call: &ast::Spanned<ast::Call<'_>>) -> TemplateError {
@@ -319,11 +291,7 @@ fn known(what: &str, name: &str, span: minijinja::machinery::Span) -> Result<(),
     } else {
         matches!(state.perform_test(name, &[]), Err(e) if e.kind() == ErrorKind::UnknownTest)
     };
-    if unknown {
-        Err(refuse(format!("there is no {what} `{name}`"), span))
-    } else {
-        Ok(())
-    }
+    if unknown { Err(refuse(format!("there is no {what} `{name}`"), span)) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -331,27 +299,15 @@ mod tests {
     use super::*;
 
     fn names(source: &str) -> Vec<(String, bool)> {
-        of_template(source, Extras::None)
-            .unwrap()
-            .into_iter()
-            .map(|v| (v.name, v.optional))
-            .collect()
+        of_template(source, Extras::None).unwrap().into_iter().map(|v| (v.name, v.optional)).collect()
     }
 
     #[test]
     fn variables_are_found_in_order_with_their_optionality() {
-        let found = names(
-            "{{ b }}{% if a %}{{ a }}{% endif %}{% if c is none or not d %}{% endif %}{{ e if f else g }}",
-        );
-        let expected = [
-            ("b", false),
-            ("a", true),
-            ("c", true),
-            ("d", true),
-            ("f", true),
-            ("e", false),
-            ("g", false),
-        ];
+        let found =
+            names("{{ b }}{% if a %}{{ a }}{% endif %}{% if c is none or not d %}{% endif %}{{ e if f else g }}");
+        let expected =
+            [("b", false), ("a", true), ("c", true), ("d", true), ("f", true), ("e", false), ("g", false)];
         assert_eq!(found, expected.map(|(n, o)| (n.to_owned(), o)));
     }
 
@@ -362,10 +318,7 @@ mod tests {
             [("rows".to_owned(), false)]
         );
         assert_eq!(names("{% set a = b %}{{ a }}"), [("b".to_owned(), false)]);
-        assert_eq!(
-            names("{% if b %}{% set a = 1 %}{% endif %}{{ a }}").len(),
-            2
-        );
+        assert_eq!(names("{% if b %}{% set a = 1 %}{% endif %}{{ a }}").len(), 2);
     }
 
     #[test]

@@ -11,21 +11,13 @@ pub struct List(Arc<Repr>);
 
 enum Repr {
     Items(Vec<Value>),
-    View {
-        len: usize,
-        build: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
-        items: OnceLock<Vec<Value>>,
-    },
+    View { len: usize, build: Box<dyn Fn() -> Vec<Value> + Send + Sync>, items: OnceLock<Vec<Value>> },
 }
 
 impl List {
     /// A list of `len` items that `build` makes when they are first read.
     pub fn view(len: usize, build: impl Fn() -> Vec<Value> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Repr::View {
-            len,
-            build: Box::new(build),
-            items: OnceLock::new(),
-        }))
+        Self(Arc::new(Repr::View { len, build: Box::new(build), items: OnceLock::new() }))
     }
 
     /// How many items there are; never builds a view.

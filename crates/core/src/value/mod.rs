@@ -153,11 +153,7 @@ impl Value {
 /// The ISO 8601 text of a duration in seconds and fractions, `PT90.5S`.
 pub fn duration_text(duration: &TimeDelta) -> String {
     let micros = duration.num_microseconds().unwrap_or(i64::MAX);
-    let (sign, abs) = if micros < 0 {
-        ("-", micros.unsigned_abs())
-    } else {
-        ("", micros.unsigned_abs())
-    };
+    let (sign, abs) = if micros < 0 { ("-", micros.unsigned_abs()) } else { ("", micros.unsigned_abs()) };
     let (secs, frac) = (abs / 1_000_000, abs % 1_000_000);
     if frac == 0 {
         return format!("{sign}PT{secs}S");

@@ -19,13 +19,8 @@ pub struct Keys {
 impl Keys {
     /// The keys of a shape. Where a name repeats, its last place counts.
     pub fn new(names: Vec<Arc<str>>) -> Arc<Self> {
-        let index = (names.len() >= INDEXED_FROM).then(|| {
-            names
-                .iter()
-                .enumerate()
-                .map(|(i, n)| (Arc::clone(n), i))
-                .collect()
-        });
+        let index = (names.len() >= INDEXED_FROM)
+            .then(|| names.iter().enumerate().map(|(i, n)| (Arc::clone(n), i)).collect());
         Arc::new(Self { names, index })
     }
 
@@ -58,15 +53,8 @@ impl Object {
     /// # Panics
     /// When there are not as many values as keys: that is a bug of the caller.
     pub fn of_shape(keys: Arc<Keys>, values: Vec<Value>) -> Self {
-        assert_eq!(
-            keys.names.len(),
-            values.len(),
-            "an object has one value for each of its keys"
-        );
-        Self(Arc::new(Inner {
-            keys,
-            values: values.into_boxed_slice(),
-        }))
+        assert_eq!(keys.names.len(), values.len(), "an object has one value for each of its keys");
+        Self(Arc::new(Inner { keys, values: values.into_boxed_slice() }))
     }
 
     /// The value under `name`.

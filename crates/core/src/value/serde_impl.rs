@@ -20,9 +20,7 @@ pub struct ValueError {
 impl ValueError {
     /// An error with this message, a lower-case fragment.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-        }
+        Self { message: message.into() }
     }
 }
 
@@ -60,26 +58,17 @@ impl TryFrom<serde_json::Value> for Value {
             Json::Number(n) => match (n.as_i64(), n.as_f64()) {
                 (Some(i), _) => Self::Int(i),
                 (None, _) if n.is_u64() => {
-                    return Err(ValueError::new(format!(
-                        "the integer {n} is larger than {}",
-                        i64::MAX
-                    )));
+                    return Err(ValueError::new(format!("the integer {n} is larger than {}", i64::MAX)));
                 }
                 (None, Some(f)) => Self::Float(f),
                 (None, None) => {
-                    return Err(ValueError::new(format!(
-                        "the number {n} has no 64-bit form"
-                    )));
+                    return Err(ValueError::new(format!("the number {n} has no 64-bit form")));
                 }
             },
             Json::String(s) => Self::String(s.into()),
-            Json::Array(items) => Self::List(
-                items
-                    .into_iter()
-                    .map(Self::try_from)
-                    .collect::<Result<Vec<_>, _>>()?
-                    .into(),
-            ),
+            Json::Array(items) => {
+                Self::List(items.into_iter().map(Self::try_from).collect::<Result<Vec<_>, _>>()?.into())
+            }
             Json::Object(map) => Self::Object(
                 map.into_iter()
                     .map(|(k, v)| Ok((Arc::from(k), Self::try_from(v)?)))
@@ -97,9 +86,9 @@ impl Serialize for Value {
             Self::Null => serializer.serialize_unit(),
             Self::Bool(b) => serializer.serialize_bool(*b),
             Self::Int(i) => serializer.serialize_i64(*i),
-            Self::Float(f) if !f.is_finite() => Err(ser::Error::custom(format!(
-                "the number {f} has no JSON form"
-            ))),
+            Self::Float(f) if !f.is_finite() => {
+                Err(ser::Error::custom(format!("the number {f} has no JSON form")))
+            }
             Self::Float(f) => serializer.serialize_f64(*f),
             Self::Decimal(d) => serializer.collect_str(d),
             Self::Date(d) => serializer.collect_str(d),
@@ -210,9 +199,7 @@ impl<'de> Deserializer<'de> for Value {
             Self::Decimal(_) | Self::Date(_) | Self::Timestamp(_) | Self::Duration(_) => {
                 visitor.visit_string(scalar_text(&self).unwrap_or_default())
             }
-            Self::List(l) => {
-                SeqDeserializer::new(l.items().iter().cloned()).deserialize_any(visitor)
-            }
+            Self::List(l) => SeqDeserializer::new(l.items().iter().cloned()).deserialize_any(visitor),
             Self::Object(o) => {
                 let entries: Vec<_> = o.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
                 MapDeserializer::new(entries.into_iter()).deserialize_any(visitor)
@@ -222,11 +209,7 @@ impl<'de> Deserializer<'de> for Value {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        if self.is_null() {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
+        if self.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -247,8 +230,7 @@ impl<'de> Deserializer<'de> for Value {
             Self::String(s) => visitor.visit_enum(s.to_string().into_deserializer()),
             other => {
                 let json = other.to_json()?;
-                json.deserialize_enum(name, variants, visitor)
-                    .map_err(|e| ValueError::new(e.to_string()))
+                json.deserialize_enum(name, variants, visitor).map_err(|e| ValueError::new(e.to_string()))
             }
         }
     }
@@ -276,12 +258,8 @@ mod tests {
 
     #[test]
     fn json_keeps_integers_and_floats_apart() {
-        let value =
-            Value::try_from(serde_json::json!({"a": 6.0, "b": 6, "c": [null, "x"]})).unwrap();
-        assert_eq!(
-            serde_json::to_string(&value).unwrap(),
-            r#"{"a":6.0,"b":6,"c":[null,"x"]}"#
-        );
+        let value = Value::try_from(serde_json::json!({"a": 6.0, "b": 6, "c": [null, "x"]})).unwrap();
+        assert_eq!(serde_json::to_string(&value).unwrap(), r#"{"a":6.0,"b":6,"c":[null,"x"]}"#);
     }
 
     #[test]
@@ -299,12 +277,6 @@ mod tests {
             age: Option<u8>,
         }
         let value = Value::try_from(serde_json::json!({"name": "a", "age": null})).unwrap();
-        assert_eq!(
-            from_value::<Row>(value).unwrap(),
-            Row {
-                name: "a".into(),
-                age: None
-            }
-        );
+        assert_eq!(from_value::<Row>(value).unwrap(), Row { name: "a".into(), age: None });
     }
 }

@@ -27,26 +27,14 @@ impl FlowInputs {
             };
             if ports.insert(input.name.value.clone(), port).is_some() {
                 let message = format!("the flow has two inputs `{}`", input.name.value);
-                found.push(Diagnostic::error(
-                    codes::DUPLICATE,
-                    message,
-                    &input.name.span,
-                ));
+                found.push(Diagnostic::error(codes::DUPLICATE, message, &input.name.span));
             }
         }
-        Self {
-            closed: top || spec.inputs.is_some(),
-            ports,
-        }
+        Self { closed: top || spec.inputs.is_some(), ports }
     }
 
     /// The type of the input `name`, which a step wants as `wanted`; `None` where the flow has none.
-    pub(super) fn want(
-        &mut self,
-        name: &str,
-        wanted: &Type,
-        default: Option<&Value>,
-    ) -> Option<Type> {
+    pub(super) fn want(&mut self, name: &str, wanted: &Type, default: Option<&Value>) -> Option<Type> {
         if let Some(port) = self.ports.get_mut(name) {
             if !self.closed {
                 narrow(&mut port.value_type, wanted);
@@ -59,10 +47,7 @@ impl FlowInputs {
         if self.closed {
             return None;
         }
-        let port = Port {
-            default: default.cloned(),
-            ..Port::new(name, wanted.clone())
-        };
+        let port = Port { default: default.cloned(), ..Port::new(name, wanted.clone()) };
         self.ports.insert(name.to_owned(), port);
         Some(wanted.clone())
     }
@@ -78,8 +63,7 @@ impl FlowInputs {
 
 /// Several steps want one input: it has the type that fits them all, where there is one.
 fn narrow(have: &mut Type, wanted: &Type) {
-    let wider =
-        matches!(have.kind, Kind::Any) || (castable(wanted, have) && !castable(have, wanted));
+    let wider = matches!(have.kind, Kind::Any) || (castable(wanted, have) && !castable(have, wanted));
     if wider {
         *have = wanted.clone();
     }

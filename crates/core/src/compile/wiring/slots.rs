@@ -39,12 +39,7 @@ impl Slots {
         }
         let outputs: Vec<_> = steps.iter().map(|s| s.outputs.clone()).collect();
         let produced = outputs.iter().flatten().cloned().collect();
-        Self {
-            keys: IndexMap::new(),
-            places,
-            produced,
-            outputs,
-        }
+        Self { keys: IndexMap::new(), places, produced, outputs }
     }
 
     /// Whether any step has an output of this name.
@@ -73,11 +68,8 @@ impl Slots {
 
     /// How many slots there are, which of them each output fills, and which each input.
     pub(super) fn finish(self, inputs: &[Port]) -> (usize, Vec<Vec<Vec<usize>>>, Vec<Vec<usize>>) {
-        let mut by_output: Vec<Vec<Vec<usize>>> = self
-            .outputs
-            .iter()
-            .map(|outputs| vec![Vec::new(); outputs.len()])
-            .collect();
+        let mut by_output: Vec<Vec<Vec<usize>>> =
+            self.outputs.iter().map(|outputs| vec![Vec::new(); outputs.len()]).collect();
         let mut by_input = vec![Vec::new(); inputs.len()];
         let mut named: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
         for (n, outputs) in self.outputs.iter().enumerate() {
@@ -85,11 +77,8 @@ impl Slots {
                 named.entry(name).or_default().push((n, o));
             }
         }
-        let input_places: HashMap<&str, usize> = inputs
-            .iter()
-            .enumerate()
-            .map(|(i, p)| (p.name.as_str(), i))
-            .collect();
+        let input_places: HashMap<&str, usize> =
+            inputs.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect();
         for (key, slot) in &self.keys {
             let mut ahead = vec![key];
             while let Some(key) = ahead.pop() {
