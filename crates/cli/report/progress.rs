@@ -145,9 +145,9 @@ impl Progress {
         }
     }
 
-    fn finish(&self, at: &Address, branch: &str, note: Option<&str>) {
+    fn finish(&self, at: &Address, branch: &str, note: &str) {
         let moving = self.maps.lock().unwrap_or_else(PoisonError::into_inner).remove(&at.key());
-        let mut text = note.map(str::to_owned).unwrap_or_default();
+        let mut text = note.to_owned();
         if let Some(moving) = moving {
             let counts = moving.counted.lock().unwrap_or_else(PoisonError::into_inner).clone();
             text = counts.as_ref().map(counted).unwrap_or_default();
@@ -232,7 +232,9 @@ impl Observer for Progress {
                     }
                 }
             }
-            Event::StepFinished { at, branch, note, .. } if at.depth() == 0 => self.finish(at, branch, *note),
+            Event::StepFinished { at, branch, note, step_type } if at.depth() == 0 => {
+                self.finish(at, branch, note.unwrap_or(step_type));
+            }
             Event::StepFinished { at, branch, note, .. } if self.inner => {
                 let text = note.map(str::to_owned).unwrap_or_else(|| format!("→ {branch}"));
                 self.line(&at.to_string(), &text);

@@ -232,7 +232,8 @@ pub fn parse_scalar(text: &str, kind: &Kind) -> Result<Option<Value>, CastError>
         Kind::Duration => {
             let seconds = text.strip_prefix("PT").and_then(|t| t.strip_suffix('S')).unwrap_or(text);
             let seconds: rust_decimal::Decimal = seconds.parse().map_err(|_| wrong("seconds, such as PT1.5S"))?;
-            let micros = (seconds * rust_decimal::Decimal::from(1_000_000)).trunc();
+            let micros = seconds.checked_mul(rust_decimal::Decimal::from(1_000_000));
+            let micros = micros.ok_or_else(|| wrong("seconds, such as PT1.5S"))?.trunc();
             let micros = i64::try_from(micros).map_err(|_| wrong("seconds, such as PT1.5S"))?;
             Value::Duration(chrono::TimeDelta::microseconds(micros))
         }

@@ -274,11 +274,17 @@ impl std::error::Error for Diagnostics {}
 
 /// The known name that was probably meant, if one is near enough.
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Two long texts are no two spellings of a name, and comparing them would take a table of their sizes.
+    const LONGEST: usize = 64;
+    if wrong.len() > LONGEST {
+        return None;
+    }
     let allowed = (wrong.chars().count() / 3).max(1);
     known
         .into_iter()
+        .filter(|name| name.len() <= LONGEST)
         .map(|name| (distance(&wrong.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(d, _)| *d <= allowed)
+        .filter(|(d, _)| *d <= allowed && *d < wrong.chars().count())
         .min_by_key(|(d, _)| *d)
         .map(|(_, name)| name)
 }

@@ -1,7 +1,9 @@
 //! The values at a step's inputs and outputs, by name.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -68,6 +70,17 @@ impl<N: Into<Arc<str>>> FromIterator<(N, Value)> for Ports {
     fn from_iter<I: IntoIterator<Item = (N, Value)>>(iter: I) -> Self {
         let (names, values): (Vec<Arc<str>>, Vec<Value>) = iter.into_iter().map(|(n, v)| (n.into(), v)).unzip();
         Self { names: names.into(), values }
+    }
+}
+
+/// Ports that depend on a configuration have no schema of their own.
+impl JsonSchema for Ports {
+    fn schema_name() -> Cow<'static, str> {
+        "Ports".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object"})
     }
 }
 

@@ -23,8 +23,8 @@ pub struct StepType {
     pub example: &'static str,
     /// The JSON schema of its configuration; its description is the type's own doc comment.
     pub schema: Arc<Json>,
-    /// Its ports in words, where they depend on the configuration.
-    pub ports: Option<DocumentedPorts>,
+    /// Its ports in words.
+    pub ports: DocumentedPorts,
     decode: fn(&Node) -> Result<Arc<dyn AnyStep>, NodeError>,
 }
 

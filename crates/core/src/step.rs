@@ -38,22 +38,29 @@ pub trait Step: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     const EFFECT: Effect = Effect::Whole;
     /// A step in YAML that shows it, for `flowrun steps`.
     const EXAMPLE: &'static str = "";
+    /// The branches that it can take, for the usual [`Step::signature`].
+    const BRANCHES: &'static [&'static str] = &["next"];
 
     /// Its inputs: a struct whose fields are the ports, or [`Ports`] where they depend on the configuration.
-    type Input: FromPorts + Send;
+    type Input: FromPorts + JsonSchema + Send;
     /// Its outputs, likewise.
-    type Output: IntoPorts + Send;
+    type Output: IntoPorts + JsonSchema + Send;
 
-    /// Its ports and branches. The usual one is `Signature::of::<In, Out>()`; a step whose ports depend on its
-    /// configuration computes them.
+    /// Its ports and branches: the fields of [`Step::Input`] and [`Step::Output`], and [`Step::BRANCHES`]. A step whose
+    /// ports depend on its configuration computes them.
     ///
     /// # Errors
     /// All that is wrong with the configuration beyond its types.
-    fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics>;
+    fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {
+        let _ = scope;
+        Ok(Signature::of::<Self::Input, Self::Output>().branches(Self::BRANCHES.iter().copied()))
+    }
 
-    /// Ports as the documentation shows them, where they depend on the configuration.
-    fn documented_ports() -> Option<DocumentedPorts> {
-        None
+    /// Its ports as the documentation shows them; to be said by hand where they depend on the configuration.
+    fn documented_ports() -> DocumentedPorts {
+        let Signature { inputs, outputs, .. } = Signature::of::<Self::Input, Self::Output>();
+        let branches = Self::BRANCHES.iter().map(|b| (*b).to_owned()).collect();
+        DocumentedPorts { inputs, outputs, branches }
     }
 
     /// Does it.

@@ -30,15 +30,15 @@ impl Step for AddColumns {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![
                 Port::new("table", Type::table()).doc("The rows."),
                 Port::new("columns", Type::table()).doc("What is put beside them."),
             ],
             outputs: vec![Port::new("table", Type::table()).doc("The rows with all columns.")],
             branches: vec!["next".into()],
-        })
+        }
     }
 
     fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {

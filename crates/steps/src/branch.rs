@@ -34,12 +34,12 @@ impl Step for Branch {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![Port::new("value", Type::any()).doc("The value that decides.")],
             outputs: Vec::new(),
             branches: vec!["BRANCH: each named in `cases`".into(), DEFAULT.into()],
-        })
+        }
     }
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {

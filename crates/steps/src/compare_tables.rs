@@ -34,15 +34,15 @@ impl Step for CompareTables {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![
                 Port::new("seed_table", Type::table()).doc("The real rows."),
                 Port::new("table", Type::table()).doc("The rows that were made."),
             ],
             outputs: vec![Port::new("scores", Type::object()).doc("The comparison, column by column.")],
             branches: vec!["next".into()],
-        })
+        }
     }
 
     fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {

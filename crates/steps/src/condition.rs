@@ -13,7 +13,11 @@ use flowrun_core::value::{Object, Value};
 const INPUTS: &str = "inputs";
 
 /// The inputs of the flow that a condition reads as `inputs.name`.
-pub(crate) fn flow_inputs(condition: &Condition, scope: &Scope<'_>, key: &str) -> Result<Vec<String>, Diagnostics> {
+pub(crate) fn flow_inputs(
+    condition: &Condition,
+    scope: &Scope<'_>,
+    key: &str,
+) -> Result<Vec<String>, Diagnostics> {
     let Some(inputs) = condition.variables().iter().find(|v| v.name == INPUTS) else { return Ok(Vec::new()) };
     if inputs.bare {
         let message = "`inputs` stands for the flow's inputs; name one, as in `inputs.rows`";
@@ -62,9 +66,10 @@ impl RowCondition {
     /// Whether the condition is true of a row.
     pub(crate) fn holds(&self, row: &Object) -> Result<bool, TableError> {
         let get = |name: &str| if name == INPUTS { Some(self.inputs.clone()) } else { row.get(name).cloned() };
-        let value = self.condition.eval(get).map_err(|e| {
-            TableError::new("template.failed", format!("`{}` cannot be computed: {e}", self.key))
-        })?;
+        let value = self
+            .condition
+            .eval(get)
+            .map_err(|e| TableError::new("template.failed", format!("`{}` cannot be computed: {e}", self.key)))?;
         Ok(value.is_truthy())
     }
 }

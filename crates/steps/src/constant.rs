@@ -56,9 +56,9 @@ impl Step for Constant {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
+    fn documented_ports() -> DocumentedPorts {
         let outputs = vec![Port::new("NAME", Type::any()).doc("One for each key of `values`.")];
-        Some(DocumentedPorts { outputs, branches: vec!["next".into()], ..DocumentedPorts::default() })
+        DocumentedPorts { outputs, branches: vec!["next".into()], ..DocumentedPorts::default() }
     }
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {

@@ -60,7 +60,9 @@ impl Extract {
             (true, None, None) => Ok(How::Markers),
             (false, Some(regex), None) => match Regex::new(regex) {
                 Ok(regex) => Ok(How::Regex(Box::new(regex))),
-                Err(e) => Err(("regex", format!("`{regex}` is no regular expression: {}", last_line(&e.to_string())))),
+                Err(e) => {
+                    Err(("regex", format!("`{regex}` is no regular expression: {}", last_line(&e.to_string()))))
+                }
             },
             (false, None, Some(json)) => Query::parse(json).map(How::Json).map_err(|e| ("json", e)),
             _ => Err(("", "`extract` wants one of `after` and `before`, `regex`, or `json`".to_owned())),
@@ -122,12 +124,12 @@ impl Step for Extract {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![Port::new("text", Type::string()).doc("The text.")],
             outputs: vec![Port::new("output", Type::string()).doc("The part; any value with `json`.")],
             branches: vec!["next".into()],
-        })
+        }
     }
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {
@@ -140,7 +142,8 @@ impl Step for Extract {
 
     async fn run(&self, _: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
         let text = input.get("text").and_then(Value::as_str).unwrap_or_default();
-        let how = self.how().as_ref().map_err(|(_, message)| StepError::new("extract.config", message.as_str()))?;
+        let how =
+            self.how().as_ref().map_err(|(_, message)| StepError::new("extract.config", message.as_str()))?;
         let (found, wanted) = match how {
             How::Markers => {
                 let (after, before) = (self.after.as_deref(), self.before.as_deref());

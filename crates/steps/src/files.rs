@@ -104,7 +104,8 @@ impl Files {
         }
         let folder = real.parent().unwrap_or(&real).display().to_string();
         let message = format!("`{path}` leaves {base_name}, so it is not {verb}");
-        Err(StepError::new("files.outside", message).help(format!("allow its folder with `--allow-path {folder}`")))
+        Err(StepError::new("files.outside", message)
+            .help(format!("allow its folder with `--allow-path {folder}`")))
     }
 
     /// Notes a file that was read.

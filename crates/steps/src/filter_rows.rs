@@ -34,12 +34,12 @@ impl Step for FilterRows {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![Port::new("table", Type::table()).doc("The rows.")],
             outputs: vec![Port::new("table", Type::table()).doc("The rows for which the condition is true.")],
             branches: vec!["next".into()],
-        })
+        }
     }
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {

@@ -28,12 +28,12 @@ impl Step for RunFlow {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![Port::new("NAME", Type::any()).doc("One for each input of the flow.")],
             outputs: vec![Port::new("NAME", Type::any()).doc("One for each output of the flow.")],
             branches: vec!["next".into(), "END: each `complete` step of the flow".into()],
-        })
+        }
     }
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {

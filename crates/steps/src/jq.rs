@@ -33,7 +33,8 @@ impl Query {
             .map_err(|_| format!("`{source}` is no jq query"))?;
         let functions = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
         let filter = Compiler::default().with_funs(functions).compile(modules).map_err(|errors| {
-            let names: Vec<_> = errors.iter().flat_map(|(_, e)| e.iter().map(|(name, _)| format!("`{name}`"))).collect();
+            let names: Vec<_> =
+                errors.iter().flat_map(|(_, e)| e.iter().map(|(name, _)| format!("`{name}`"))).collect();
             format!("the jq query `{source}` uses {}, which does not exist", names.join(", "))
         })?;
         Ok(Self { source: source.to_owned(), filter })

@@ -205,21 +205,25 @@ impl Step for Map {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
-            inputs: vec![Port::new("NAME", Type::any()).doc("One for each input of the flow that `over` and `unpack` do not give.")],
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
+            inputs: vec![
+                Port::new("NAME", Type::any())
+                    .doc("One for each input of the flow that `over` and `unpack` do not give."),
+            ],
             outputs: vec![
                 Port::new("NAME", Type::list(Type::any())).doc("One list for each collected output."),
                 Port::new("table", Type::table()).doc("The collected outputs as columns."),
             ],
             branches: vec!["next".into()],
-        })
+        }
     }
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {
         let inner = scope.flow(&self.flow, &["flow"])?;
         self.check(scope, &inner).into_result()?;
-        let sources = self.over.iter().map(|(name, from)| Port::new(name, Type::any()).wired(from, &["over", name]));
+        let sources =
+            self.over.iter().map(|(name, from)| Port::new(name, Type::any()).wired(from, &["over", name]));
         let given = |p: &Port| self.over.contains_key(&p.name) || self.unpack.contains_key(&p.name);
         let shared = inner.inputs.iter().filter(|p| !given(p)).cloned();
         let inputs = sources.chain(shared).collect();
@@ -248,7 +252,8 @@ impl Step for Map {
             accept: accept.map(|(place, _, _)| *place),
         };
         let items = self.items(cx, sources, &input)?;
-        let fields = collected.iter().map(|(_, name, t)| table::field(name, t)).chain([table::source_rows_field()]);
+        let fields =
+            collected.iter().map(|(_, name, t)| table::field(name, t)).chain([table::source_rows_field()]);
         let types = collected.iter().map(|(_, _, t)| t.clone()).chain([Type::integer()]);
         let mut rows = MemoryWriter::new(Arc::new(arrow_schema::Schema::new(fields.collect::<Vec<_>>())), types);
         let keep = self.on_item_error == OnItemError::Keep;

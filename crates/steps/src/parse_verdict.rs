@@ -1,10 +1,7 @@
 //! `parse_verdict`: reads a judge's VALID or INVALID.
 
-use flowrun_core::compile::Scope;
-use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::StepError;
 use flowrun_core::execute::StepCx;
-use flowrun_core::signature::Signature;
 use flowrun_core::step::{Effect, Outcome, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,10 +55,6 @@ impl Step for ParseVerdict {
 
     type Input = In;
     type Output = Out;
-
-    fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {
-        Ok(Signature::of::<In, Out>())
-    }
 
     async fn run(&self, cx: &StepCx<'_>, input: In) -> Result<Outcome<Out>, StepError> {
         let out = verdict(&input.text);

@@ -161,12 +161,12 @@ impl Step for Prompt {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![Port::new("VARIABLE", Type::any()).doc("One for each variable of the texts.")],
             outputs: vec![Port::new("output", Type::string()).doc("The reply.")],
             branches: vec!["next".into()],
-        })
+        }
     }
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {

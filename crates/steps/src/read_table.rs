@@ -51,9 +51,9 @@ impl Step for ReadTable {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
+    fn documented_ports() -> DocumentedPorts {
         let outputs = vec![Port::new("table", Type::table()).doc("The rows of the file.")];
-        Some(DocumentedPorts { outputs, branches: vec!["next".into()], ..DocumentedPorts::default() })
+        DocumentedPorts { outputs, branches: vec!["next".into()], ..DocumentedPorts::default() }
     }
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {

@@ -65,16 +65,17 @@ impl Step for Retry {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![Port::new("NAME", Type::any()).doc("One for each input of the flow, but `previous`.")],
             outputs: vec![
-                Port::new("NAME", Type::any()).doc("One for each output of the flow, but the one named in `until`."),
+                Port::new("NAME", Type::any())
+                    .doc("One for each output of the flow, but the one named in `until`."),
                 Port::new(SUCCESS, Type::boolean()).doc("Whether a trial was successful."),
                 Port::new(TRIALS, Type::integer()).doc("How many trials were made, from 1."),
             ],
             branches: vec!["next".into(), "END: each `complete` step of the flow".into(), FAILURE.into()],
-        })
+        }
     }
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {

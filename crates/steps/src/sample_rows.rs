@@ -30,18 +30,17 @@ pub(crate) struct SampleRows {
 impl Step for SampleRows {
     const TYPE: &'static str = "sample_rows";
     const EFFECT: Effect = Effect::Pure;
-    const EXAMPLE: &'static str =
-        "examples:\n  type: sample_rows\n  with: { table: seed_data.table }\n  n: { from: inputs.rows }\n  replace: true";
+    const EXAMPLE: &'static str = "examples:\n  type: sample_rows\n  with: { table: seed_data.table }\n  n: { from: inputs.rows }\n  replace: true";
 
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![Port::new("table", Type::table()).doc("The rows to pick from.")],
             outputs: vec![Port::new("table", Type::table()).doc("The rows picked.")],
             branches: vec!["next".into()],
-        })
+        }
     }
 
     fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {

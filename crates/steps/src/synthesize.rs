@@ -43,13 +43,13 @@ impl Step for Synthesize {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
+    fn documented_ports() -> DocumentedPorts {
         let seed = "The table whose frequencies, tuples and values are drawn; wanted if a column draws from it.";
-        Some(DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![Port::new("seed_table", Type::table()).doc(seed)],
             outputs: vec![Port::new("table", Type::table()).doc("The rows.")],
             branches: vec!["next".into()],
-        })
+        }
     }
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {

@@ -44,12 +44,12 @@ impl Step for TemplateStep {
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![Port::new("VARIABLE", Type::any()).doc("One for each variable of the text.")],
             outputs: vec![Port::new("output", Type::string()).doc("The rendered text.")],
             branches: vec!["next".into()],
-        })
+        }
     }
 
     fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {

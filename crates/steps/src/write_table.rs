@@ -131,7 +131,8 @@ fn write(
             writer.write(&batch)?;
             continue;
         };
-        let passes: Vec<bool> = reader.objects(&batch).map(|row| condition.holds(&row)).collect::<Result<_, _>>()?;
+        let passes: Vec<bool> =
+            reader.objects(&batch).map(|row| condition.holds(&row)).collect::<Result<_, _>>()?;
         let rejected_too = passes.contains(&false);
         let (kept, others) = part(&batch, passes)?;
         writer.write(&kept)?;
@@ -154,23 +155,19 @@ fn part(batch: &RecordBatch, passes: Vec<bool>) -> Result<(RecordBatch, RecordBa
     let wrong = |e: arrow_schema::ArrowError| TableError::new("write.failed", e.to_string());
     let others: BooleanArray = passes.iter().map(|p| Some(!p)).collect();
     let passes = BooleanArray::from(passes);
-    Ok((
-        filter_record_batch(batch, &passes).map_err(wrong)?,
-        filter_record_batch(batch, &others).map_err(wrong)?,
-    ))
+    Ok((filter_record_batch(batch, &passes).map_err(wrong)?, filter_record_batch(batch, &others).map_err(wrong)?))
 }
 
 impl Step for WriteTable {
     const TYPE: &'static str = "write_table";
     const EFFECT: Effect = Effect::Pure;
-    const EXAMPLE: &'static str =
-        "export:\n  type: write_table\n  with: { table: complete_rows.table }\n  where: is_valid\n  path: out/loans.json";
+    const EXAMPLE: &'static str = "export:\n  type: write_table\n  with: { table: complete_rows.table }\n  where: is_valid\n  path: out/loans.json";
 
     type Input = Ports;
     type Output = Ports;
 
-    fn documented_ports() -> Option<DocumentedPorts> {
-        Some(DocumentedPorts {
+    fn documented_ports() -> DocumentedPorts {
+        DocumentedPorts {
             inputs: vec![Port::new("table", Type::table()).doc("The rows.")],
             outputs: vec![
                 Port::new("written_path", Type::string()).doc("The file, as it was named."),
@@ -178,7 +175,7 @@ impl Step for WriteTable {
                 Port::new("rejected_rows", Type::integer()).doc("How many went to the other file."),
             ],
             branches: vec!["next".into()],
-        })
+        }
     }
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {
@@ -231,7 +228,13 @@ impl Step for WriteTable {
         files.note_written(Written { step: step.clone(), holds: "accepted", path: shown, report, file: path });
         if let Some(report) = rejects {
             note.push_str(&format!(", {} rejected → {rejected_shown}", report.rows));
-            files.note_written(Written { step, holds: "rejected", path: rejected_shown, report, file: rejected_file });
+            files.note_written(Written {
+                step,
+                holds: "rejected",
+                path: rejected_shown,
+                report,
+                file: rejected_file,
+            });
         }
         Ok(Outcome::next(outputs).note(note))
     }

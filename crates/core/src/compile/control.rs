@@ -18,27 +18,25 @@ pub(super) struct Graph {
     /// For each step whether a branch of it ends the flow without a name.
     pub(super) ends_here: Vec<bool>,
     pub(super) unnamed_end: bool,
+    /// An edge is wrong, which is reported; it counts as an end, so that the rest can be checked.
+    pub(super) broken: bool,
 }
 
-/// Resolves all edges; `None` where one is wrong.
-pub(super) fn build(
-    spec: &FlowSpec,
-    names: &[&str],
-    steps: &[Decoded<'_>],
-    found: &mut Diagnostics,
-) -> Option<Graph> {
+/// Resolves all edges.
+pub(super) fn build(spec: &FlowSpec, names: &[&str], steps: &[Decoded<'_>], found: &mut Diagnostics) -> Graph {
     let before = found.iter().count();
     let mut edges = Vec::with_capacity(steps.len());
     for (n, (written, decoded)) in spec.steps.iter().zip(steps).enumerate() {
         edges.push(step_edges(n, written, &decoded.signature.branches, names, found));
     }
-    if found.iter().count() > before {
-        return None;
+    let mut graph = graph_of(edges);
+    graph.broken = found.iter().count() > before;
+    if graph.broken {
+        return graph;
     }
-    let graph = graph_of(edges);
     check_reachable(spec, &graph, found);
     check_loops(spec, &graph, found);
-    Some(graph)
+    graph
 }
 
 fn step_edges(
@@ -68,10 +66,12 @@ fn step_edges(
             }
             let open = |branch: &String| branch != "next" && !targets.iter().any(|(b, _)| b.value == *branch);
             report_open(step, branches.iter().filter(|b| open(b)), found);
-            let edge = |branch: &String| {
-                targets.iter().find(|(b, _)| b.value == *branch).and_then(|(_, edge)| edge.clone())
+            let edge = |branch: &String| match targets.iter().find(|(b, _)| b.value == *branch) {
+                Some((_, edge)) => edge.clone().unwrap_or(Edge::End),
+                None if branch == "next" => following.clone(),
+                None => Edge::End,
             };
-            branches.iter().map(|b| edge(b).unwrap_or_else(|| following.clone())).collect()
+            branches.iter().map(edge).collect()
         }
         Next::Following => {
             report_open(step, branches.iter().filter(|b| *b != "next"), found);
@@ -159,7 +159,7 @@ fn graph_of(edges: Vec<Vec<Edge>>) -> Graph {
             }
         }
     }
-    Graph { unnamed_end: ends_here.contains(&true), edges, before, ends_here }
+    Graph { unnamed_end: ends_here.contains(&true), edges, before, ends_here, broken: false }
 }
 
 fn check_reachable(spec: &FlowSpec, graph: &Graph, found: &mut Diagnostics) {

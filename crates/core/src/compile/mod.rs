@@ -177,9 +177,8 @@ impl<'a> Compiler<'a> {
                 self.flow(&inner);
             }
         }
-        let graph = graph?;
         let wired = wiring::wire(env.spec, env.is_top(), &steps, &graph, &mut self.found.borrow_mut())?;
-        if steps.iter().any(|s| s.broken) {
+        if graph.broken || steps.iter().any(|s| s.broken) {
             return None;
         }
         rows::check(&steps, &wired, &mut self.found.borrow_mut());
