@@ -1,6 +1,6 @@
 //! A flow that is built and run from Rust, without a file: `cargo run --example flow_in_rust`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .flow(greet);
 
     let compiled = compile(&spec, &flowrun::standard())?;
-    let inputs = bind(&compiled.flow, HashMap::new()).map_err(|wrong| wrong.join(", "))?;
+    let inputs = bind(&compiled.flow, BTreeMap::new()).map_err(|wrong| wrong.join(", "))?;
     let run = Arc::new(Run::new(RunOptions { seed: 7, ..RunOptions::default() }));
     let outputs = execute(&compiled.flow, inputs, &run).await?;
 

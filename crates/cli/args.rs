@@ -137,12 +137,11 @@ pub(crate) enum Command {
     /// Print the JSON schema of flow files, for editors.
     Schema,
     /// Make a folder with a flow that runs.
+    #[command(override_usage = "flowrun init [justify|augment|pairs|chat] DIR")]
     Init {
-        /// Which flow.
-        #[arg(default_value = "justify")]
-        kind: InitKind,
-        /// The folder; it must not exist yet, or be empty.
-        dir: PathBuf,
+        /// Which flow [default: justify], and the folder; it must not exist yet, or be empty.
+        #[arg(required = true, num_args = 1..=2, value_names = ["KIND", "DIR"])]
+        kind_and_dir: Vec<String>,
     },
     /// Print a completion script.
     Completions {

@@ -53,11 +53,12 @@ pub fn standard() -> Registry {
 }
 
 /// The command line around a registry: reads the process's arguments, does what they say and gives the exit code.
+#[expect(clippy::needless_pass_by_value, reason = "a program hands its registry over and ends with it")]
 pub fn main(registry: Registry) -> ExitCode {
-    main_with(registry, std::env::args_os())
+    main_with(&registry, std::env::args_os())
 }
 
 /// As [`main`], with these arguments; the first one is the program's name.
-pub fn main_with(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    commands::dispatch(&registry, args.into_iter().collect())
+pub fn main_with(registry: &Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    commands::dispatch(registry, args.into_iter().collect())
 }

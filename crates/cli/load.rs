@@ -21,9 +21,21 @@ pub(crate) const NOT_WRITABLE: &str = "E0222";
 
 /// The codes of this file, with their titles and what they mean.
 pub(crate) const CODES: &[(&str, &str, &str)] = &[
-    (MISSING_FILE, "a file is missing", "A step reads a file that does not exist or is no file. Paths that are read are relative to the flow's file."),
-    (OUTSIDE, "a path leaves its folder", "What is read lies below the folder of the flow's file, what is written below the working folder. `--allow-path DIR` allows another folder."),
-    (NOT_WRITABLE, "a file cannot be written", "The folder of a target cannot be made or written, or the target is a folder itself. Nothing was started, so nothing was paid for."),
+    (
+        MISSING_FILE,
+        "a file is missing",
+        "A step reads a file that does not exist or is no file. Paths that are read are relative to the flow's file.",
+    ),
+    (
+        OUTSIDE,
+        "a path leaves its folder",
+        "What is read lies below the folder of the flow's file, what is written below the working folder. `--allow-path DIR` allows another folder.",
+    ),
+    (
+        NOT_WRITABLE,
+        "a file cannot be written",
+        "The folder of a target cannot be made or written, or the target is a folder itself. Nothing was started, so nothing was paid for.",
+    ),
 ];
 
 /// A flow, and where it comes from.
@@ -113,7 +125,9 @@ pub(crate) fn check_files(flow: &std::sync::Arc<Flow>, files: &Files, write: boo
                     (true, true) => to_write(files, &file.path, &file.span),
                     (true, false) => None,
                 };
-                problem.into_iter().for_each(|p| wrong.push(p));
+                if let Some(problem) = problem {
+                    wrong.push(problem);
+                }
             }
         }
     }
@@ -136,7 +150,9 @@ fn to_read(files: &Files, path: &str, span: &Span) -> Option<Diagnostic> {
 
 fn to_write(files: &Files, path: &str, span: &Span) -> Option<Diagnostic> {
     match files.to_write(path) {
-        Ok(place) => writable(&place).err().map(|why| Diagnostic::error(NOT_WRITABLE, format!("`{path}` {why}"), span)),
+        Ok(place) => {
+            writable(&place).err().map(|why| Diagnostic::error(NOT_WRITABLE, format!("`{path}` {why}"), span))
+        }
         Err(error) => Some(outside(&error, span)),
     }
 }

@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Severity};
 use flowrun_core::error::StepError;
+pub(crate) use flowrun_core::words::{plural, thousands};
 
 /// Standard error, with or without colour.
 #[derive(Clone, Debug)]
@@ -26,6 +27,7 @@ impl Screen {
     }
 
     /// A line as it is. That nobody reads is no reason to stop.
+    #[expect(clippy::unused_self, reason = "a screen is what can be written to; where that is may change")]
     pub(crate) fn line(&self, text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
@@ -37,9 +39,9 @@ impl Screen {
         let mut files: Vec<&str> = errors.iter().filter_map(|d| Some(d.span.source()?.name.as_str())).collect();
         files.dedup();
         if let [file] = files.as_slice() {
-            self.line(&format!("{} in {file}", plural(errors.len(), "error")));
+            self.line(&format!("{} in {file}", plural(errors.len() as u64, "error")));
         } else {
-            self.line(&plural(errors.len(), "error"));
+            self.line(&plural(errors.len() as u64, "error"));
         }
     }
 
@@ -134,24 +136,6 @@ fn cut(text: &str) -> String {
     line
 }
 
-/// `1 error`, `2 errors`.
-pub(crate) fn plural(n: usize, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(n as u64), if n == 1 { "" } else { "s" })
-}
-
-/// A number with separators: `1,234,567`.
-pub(crate) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +146,8 @@ mod tests {
         let source = Source::new("a.yaml", "flow: x\nmodels:\n  judge: { temprature: 0 }\n");
         let place = source.text.find("temprature").unwrap();
         let span = Span::new(&source, place..place + "temprature".len());
-        let wrong = Diagnostic::error("E0102", "unknown key `temprature`", &span).label("did you mean `temperature`?");
+        let wrong =
+            Diagnostic::error("E0102", "unknown key `temprature`", &span).label("did you mean `temperature`?");
         insta::assert_snapshot!(Screen { colour: false, width: 80 }.diagnostic(&wrong), @r"
         error[E0102]: unknown key `temprature`
           ╭─[a.yaml:3:12]
@@ -171,11 +156,5 @@ mod tests {
           ·                 ╰── did you mean `temperature`?
           ╰────
         ");
-    }
-
-    #[test]
-    fn numbers_have_separators() {
-        let texts = [0, 999, 1000, 1_234_567].map(thousands);
-        assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -28,10 +28,14 @@ pub(super) fn check(
                 if !found.has_errors() {
                     let flows = all_flows(&loaded.compiled.flow);
                     let steps: usize = flows.iter().map(|f| f.steps.len()).sum();
-                    let size = format!("{}, {}", plural(flows.len(), "flow"), plural(steps, "step"));
+                    let size = format!("{}, {}", plural(flows.len() as u64, "flow"), plural(steps as u64, "step"));
                     screen.diagnostics_of(&found);
                     let warned = found.iter().filter(|d| d.severity == Severity::Warning).count();
-                    let warned = if warned == 0 { String::new() } else { format!(", {}", plural(warned, "warning")) };
+                    let warned = if warned == 0 {
+                        String::new()
+                    } else {
+                        format!(", {}", plural(warned as u64, "warning"))
+                    };
                     screen.line(&format!("{}: fine ({size}{warned})", loaded.name));
                     continue;
                 }

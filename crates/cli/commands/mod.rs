@@ -10,13 +10,14 @@ mod steps;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, ValueEnum};
 use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::registry::Registry;
 
-use crate::args::{Cli, Color, Command};
+use crate::args::{Cli, Color, Command, InitKind};
 use crate::render::Screen;
 
 /// Exit code: an error, or every item failed.
@@ -64,7 +65,9 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
     let colour = match cli.global.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        Color::Auto => {
+            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        }
     };
     let screen = Screen::stderr(colour);
     start_log(cli.global.verbose);
@@ -80,7 +83,9 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
         Some(Command::Graph { file, format }) => graph::graph(registry, &file, format),
         Some(Command::Steps { name, markdown }) => steps::steps(registry, name.as_deref(), markdown),
         Some(Command::Schema) => schema::schema(registry),
-        Some(Command::Init { kind, dir }) => init::init(kind, &dir, &screen),
+        Some(Command::Init { kind_and_dir }) => {
+            init_kind(&kind_and_dir).and_then(|(kind, dir)| init::init(kind, dir, &screen))
+        }
         Some(Command::Completions { shell }) => completions::completions(shell),
     };
     match done {
@@ -94,6 +99,21 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
             screen.error(&message, help.as_deref());
             ExitCode::from(NOT_STARTED)
         }
+    }
+}
+
+/// `[KIND] DIR`, which a positional argument with a default cannot say.
+fn init_kind(words: &[String]) -> Result<(InitKind, &Path), Stop> {
+    match words {
+        [kind, dir] => match InitKind::from_str(kind, false) {
+            Ok(kind) => Ok((kind, Path::new(dir))),
+            Err(_) => {
+                let stop = Stop::usage(format!("there is no flow `{kind}` to begin with"));
+                Err(stop.help("there are justify, augment, pairs and chat"))
+            }
+        },
+        [dir] => Ok((InitKind::Justify, Path::new(dir))),
+        _ => Err(Stop::usage("`init` wants a folder")),
     }
 }
 

@@ -8,6 +8,7 @@ mod signals;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -53,9 +54,12 @@ pub(super) fn run(registry: &Registry, args: &RunArgs, screen: &Screen, verbose:
 
 fn prepare(registry: &Registry, args: &RunArgs, screen: &Screen) -> Result<Prepared, Stop> {
     let Some(file) = &args.file else { return Err(Stop::usage("there is no flow to run")) };
-    let allow: Vec<_> = args.allow_path.iter().map(std::path::absolute).collect::<Result<_, _>>().map_err(|e| {
-        Stop::usage(format!("`--allow-path`: {e}"))
-    })?;
+    let allow: Vec<_> = args
+        .allow_path
+        .iter()
+        .map(std::path::absolute)
+        .collect::<Result<_, _>>()
+        .map_err(|e| Stop::usage(format!("`--allow-path`: {e}")))?;
     let loaded = load(registry, file, None, &allow)?;
     let flow = &loaded.compiled.flow;
     let working = std::env::current_dir().map_err(|e| Stop::usage(format!("there is no working folder: {e}")))?;
@@ -111,7 +115,7 @@ async fn go(prepared: Prepared, args: &RunArgs, screen: &Screen, verbose: u8) ->
     let began = Instant::now();
     let ended = execute(&flow, inputs, &run).await;
     let took = began.elapsed();
-    let report = Report {
+    let mut report = Report {
         loaded: &loaded,
         given,
         seed,
@@ -120,16 +124,20 @@ async fn go(prepared: Prepared, args: &RunArgs, screen: &Screen, verbose: u8) ->
         record: &record,
         files: &files,
         ended: &ended,
+        failures_file: None,
     };
     if args.preview.is_some() && !args.quiet {
         preview.show(screen);
     }
     let mut code = ended.as_ref().map_or_else(|error| code_of(error, &signals), |_| 0);
-    if args.preview.is_none()
-        && let Err(message) = side_files::write(&report, &writers)
-    {
-        screen.error(&message, None);
-        code = code.max(FAILED);
+    if args.preview.is_none() {
+        match side_files::write(&report, &writers) {
+            Ok(failures) => report.failures_file = failures,
+            Err(message) => {
+                screen.error(&message, None);
+                code = code.max(FAILED);
+            }
+        }
     }
     if args.json {
         print_out(&format!("{}\n", report.json(took)))?;
@@ -149,7 +157,7 @@ fn code_of(error: &StepError, signals: &Signals) -> u8 {
 fn header(screen: &Screen, name: &str, seed: u64, models: &Bound, preview: Option<u64>) {
     screen.line(&format!("{}  seed {seed}", screen.bold(name)));
     if let Some(items) = preview {
-        screen.line(&format!("  preview of {}: nothing is written", plural(usize::try_from(items).unwrap_or(usize::MAX), "item")));
+        screen.line(&format!("  preview of {}: nothing is written", plural(items, "item")));
     }
     for (names, answered) in models.by_answer() {
         screen.line(&format!("  models   {}: {answered}", names.join(", ")));
@@ -166,6 +174,8 @@ struct Report<'a> {
     record: &'a Record,
     files: &'a Files,
     ended: &'a Result<Outputs, StepError>,
+    /// Where the items that failed are listed.
+    failures_file: Option<PathBuf>,
 }
 
 impl Report<'_> {
@@ -217,16 +227,20 @@ impl Report<'_> {
     fn summary(&self, screen: &Screen, took: std::time::Duration) {
         let mut lines = Vec::new();
         for (name, times) in self.run.counters() {
-            lines.push(format!("  {}: {name}", thousands(times)));
+            lines.push(format!("  {name}: {}", thousands(times)));
         }
         if let Ok(outputs) = self.ended {
-            for (name, value) in outputs.values.iter().filter(|(_, v)| !matches!(v, Value::Table(_))) {
+            // Where a dataset was written, that is what the run was for.
+            let told =
+                outputs.values.iter().filter(|(_, v)| !matches!(v, Value::Table(_)) && self.rows().is_none());
+            for (name, value) in told {
                 lines.push(format!("  {}  {}", screen.bold(name), shown(value)));
             }
             if let Some(end) = &outputs.end {
                 lines.push(format!("  ended at {end}"));
             }
         }
+        self.failed(&mut lines);
         screen.line("");
         for line in &lines {
             screen.line(line);
@@ -235,8 +249,17 @@ impl Report<'_> {
             screen.line("");
         }
         let usage = self.run.usage();
-        let what = self.rows().map_or_else(|| "done".to_owned(), |n| plural(usize::try_from(n).unwrap_or(usize::MAX), "row"));
+        let what = self.rows().map_or_else(|| "done".to_owned(), |n| plural(n, "row"));
         screen.line(&format!("{what} in {}{}", clock(took), self.used(usage)));
+    }
+
+    /// Items that failed: how many, where they are listed, and the first one's reason.
+    fn failed(&self, lines: &mut Vec<String>) {
+        let failures = self.run.failures();
+        let Some(first) = failures.first() else { return };
+        let listed = self.failures_file.as_ref().map(|f| format!(" → {}", self.files.shown(f)));
+        lines.push(format!("  {} failed{}", plural(failures.len() as u64, "item"), listed.unwrap_or_default()));
+        lines.push(format!("  the first: {}: {} ({})", first.step, first.message, first.code));
     }
 
     fn used(&self, usage: Usage) -> String {
@@ -262,7 +285,7 @@ impl Report<'_> {
         let done: u64 = self.record.maps().iter().map(|m| m.items.asked - m.items.not_run).sum();
         let mut help = Vec::new();
         if error.code == INTERRUPTED && done > 0 {
-            help.push(format!("{} had finished", plural(usize::try_from(done).unwrap_or(usize::MAX), "item")));
+            help.push(format!("{} had finished", plural(done, "item")));
         }
         screen.step_error(error, &help);
     }

@@ -14,9 +14,8 @@ pub(crate) struct Preview {
 
 #[derive(Debug)]
 struct Answer {
-    /// Item and address, so that items that ran at once are shown one after the other.
-    item: Option<u64>,
-    key: String,
+    /// The items on the way to it: items that ran at once are shown one after the other, each in its own order.
+    items: Vec<u64>,
     title: String,
     prompt: Vec<(String, String)>,
     reply: String,
@@ -26,7 +25,7 @@ impl Preview {
     /// Shows all that was collected.
     pub(crate) fn show(&self, screen: &Screen) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.sort_by(|a, b| (a.item, &a.key).cmp(&(b.item, &b.key)));
+        answers.sort_by(|a, b| a.items.cmp(&b.items));
         for answer in answers.iter() {
             screen.line("");
             screen.line(&screen.bold(&answer.title));
@@ -50,8 +49,7 @@ impl Observer for Preview {
     fn on(&self, event: &Event<'_>) {
         let Event::Answered { at, model, prompt, reply } = event else { return };
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(Answer {
-            item: at.item(),
-            key: at.key(),
+            items: at.items(),
             title: format!("{at}   (model `{model}`)"),
             prompt: prompt.to_vec(),
             reply: (*reply).to_owned(),

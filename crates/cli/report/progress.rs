@@ -2,17 +2,16 @@
 //!
 //! On a terminal the moving line is a bar; elsewhere it is a line every ten seconds.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flowrun_core::address::Address;
 use flowrun_core::events::{Event, ItemCounts, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::render::{Screen, thousands};
+use crate::render::{Screen, plural, thousands};
 
 /// Time between two lines where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
@@ -24,7 +23,7 @@ pub(crate) struct Progress {
     terminal: bool,
     inner: bool,
     width: usize,
-    maps: Mutex<HashMap<String, Arc<Moving>>>,
+    maps: Mutex<Vec<(Address, Arc<Moving>)>>,
 }
 
 /// A map that runs.
@@ -69,42 +68,33 @@ impl Progress {
         let name = format!("{name:<width$}", width = self.width);
         let line = format!("  {}  {text}", self.screen.bold(&name));
         let line = line.trim_end();
-        let maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
-        match maps.values().find_map(|m| m.bar.as_ref()) {
+        let bar = self.maps().iter().find_map(|(_, m)| m.bar.clone());
+        match bar {
             Some(bar) => bar.suspend(|| self.screen.line(line)),
             None => self.screen.line(line),
         }
     }
 
     fn start(&self, at: &Address, total: Option<u64>) {
-        let counts = Counts::default();
-        let name = at.to_string();
         let moving = Arc::new(Moving {
-            bar: None,
-            name,
+            name: at.to_string(),
             total,
             began: Instant::now(),
             said: Mutex::new(Instant::now()),
-            counts,
-            counted: Mutex::default(),
-        });
-        let moving = if self.terminal { self.with_bar(moving) } else { moving };
-        self.maps.lock().unwrap_or_else(PoisonError::into_inner).insert(at.key(), moving);
-    }
-
-    fn with_bar(&self, moving: Arc<Moving>) -> Arc<Moving> {
-        let bar = ProgressBar::with_draw_target(moving.total, ProgressDrawTarget::stderr_with_hz(12));
-        let name = format!("{:<width$}", moving.name, width = self.width);
-        let shared = Arc::new(Moving {
-            name: moving.name.clone(),
-            total: moving.total,
-            began: moving.began,
-            said: Mutex::new(moving.began),
-            bar: Some(bar.clone()),
+            bar: self
+                .terminal
+                .then(|| ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(12))),
             counts: Counts::default(),
             counted: Mutex::default(),
         });
-        let told = Arc::downgrade(&shared);
+        self.show_bar(&moving);
+        self.maps().push((at.clone(), moving));
+    }
+
+    /// The bar asks for its text when it is drawn, so that an item only counts.
+    fn show_bar(&self, moving: &Arc<Moving>) {
+        let Some(bar) = &moving.bar else { return };
+        let told = Arc::downgrade(moving);
         let style = ProgressStyle::with_template("  {prefix}  {bar:24}  {told}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ ");
         bar.set_style(style.with_key("told", move |_: &ProgressState, out: &mut dyn Write| {
@@ -112,13 +102,22 @@ impl Progress {
                 let _ = out.write_str(&moving.told());
             }
         }));
-        bar.set_prefix(self.screen.bold(&name));
+        bar.set_prefix(self.screen.bold(&format!("{:<width$}", moving.name, width = self.width)));
         bar.enable_steady_tick(Duration::from_millis(100));
-        shared
+    }
+
+    fn maps(&self) -> MutexGuard<'_, Vec<(Address, Arc<Moving>)>> {
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn moving(&self, at: &Address) -> Option<Arc<Moving>> {
-        self.maps.lock().unwrap_or_else(PoisonError::into_inner).get(&at.key()).cloned()
+        self.maps().iter().find(|(address, _)| address == at).map(|(_, moving)| Arc::clone(moving))
+    }
+
+    fn remove(&self, at: &Address) -> Option<Arc<Moving>> {
+        let mut maps = self.maps();
+        let place = maps.iter().position(|(address, _)| address == at)?;
+        Some(maps.remove(place).1)
     }
 
     fn item(&self, map: &Address, result: Result<bool, ()>, attempts: u32) {
@@ -132,38 +131,38 @@ impl Progress {
         if attempts > 1 {
             moving.counts.retried.fetch_add(1, Ordering::Relaxed);
         }
-        match &moving.bar {
-            Some(bar) => bar.inc(1),
-            None => {
-                let mut said = moving.said.lock().unwrap_or_else(PoisonError::into_inner);
-                if said.elapsed() >= EVERY {
-                    *said = Instant::now();
-                    drop(said);
-                    self.line(&moving.name, &moving.told());
-                }
-            }
+        if let Some(bar) = &moving.bar {
+            bar.inc(1);
+        } else if moving.is_time_to_say() {
+            self.line(&moving.name, &moving.told());
         }
     }
 
     fn finish(&self, at: &Address, branch: &str, note: &str) {
-        let moving = self.maps.lock().unwrap_or_else(PoisonError::into_inner).remove(&at.key());
-        let mut text = note.to_owned();
-        if let Some(moving) = moving {
-            let counts = moving.counted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            text = counts.as_ref().map(counted).unwrap_or_default();
-        }
-        if branch != "next" {
-            text = format!("{text}   → {branch}").trim_start().to_owned();
-        }
-        self.line(&at.to_string(), &text);
+        let moving = self.remove(at);
+        let counts = moving.and_then(|m| m.counted.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let text = counts.as_ref().map_or_else(|| note.to_owned(), counted);
+        let branch = if branch == "next" { String::new() } else { format!("   → {branch}") };
+        self.line(&at.to_string(), &format!("{text}{branch}"));
     }
 }
 
 impl Moving {
+    /// Whether the last line was said long enough ago; then this one counts as said.
+    fn is_time_to_say(&self) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = said.elapsed() >= EVERY;
+        if is_time {
+            *said = Instant::now();
+        }
+        is_time
+    }
+
     fn told(&self) -> String {
         let counts = &self.counts;
         let done = counts.done();
-        let (seconds, number) = (self.began.elapsed().as_secs_f64(), |n: &AtomicU64| thousands(n.load(Ordering::Relaxed)));
+        let (seconds, number) =
+            (self.began.elapsed().as_secs_f64(), |n: &AtomicU64| thousands(n.load(Ordering::Relaxed)));
         #[expect(clippy::cast_precision_loss, reason = "a rate for a person")]
         let rate = if seconds > 0.0 { done as f64 / seconds } else { 0.0 };
         let mut text = match self.total {
@@ -196,8 +195,8 @@ pub(crate) fn counted(counts: &ItemCounts) -> String {
         n => format!(" ({} after a retry)", thousands(n)),
     };
     let mut text = format!(
-        "{} items   {} accepted{after}, {} rejected, {} failed",
-        thousands(counts.asked),
+        "{}   {} accepted{after}, {} rejected, {} failed",
+        plural(counts.asked, "item"),
         thousands(counts.accepted),
         thousands(counts.rejected),
         thousands(counts.failed),
@@ -236,12 +235,12 @@ impl Observer for Progress {
                 self.finish(at, branch, note.unwrap_or(step_type));
             }
             Event::StepFinished { at, branch, note, .. } if self.inner => {
-                let text = note.map(str::to_owned).unwrap_or_else(|| format!("→ {branch}"));
+                let text = note.map_or_else(|| format!("→ {branch}"), str::to_owned);
                 self.line(&at.to_string(), &text);
             }
             Event::StepFailed { at, .. } if at.depth() == 0 => {
-                let moving = self.maps.lock().unwrap_or_else(PoisonError::into_inner).remove(&at.key());
-                let counts = moving.and_then(|m| m.counted.lock().unwrap_or_else(PoisonError::into_inner).clone());
+                let counts =
+                    self.remove(at).and_then(|m| m.counted.lock().unwrap_or_else(PoisonError::into_inner).clone());
                 if let Some(counts) = counts {
                     self.line(&at.to_string(), &counted(&counts));
                 }

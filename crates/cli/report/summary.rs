@@ -63,11 +63,12 @@ impl Observer for Record {
     }
 }
 
-/// A span of time for a person: `3.6 s`, `1:42`, `2:03:00`.
+/// A span of time for a person: `40 ms`, `3.6 s`, `1:42`, `2:03:00`.
 pub(crate) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
-        0..60 => format!("{:.1} s", time.as_secs_f64()),
+        0 => format!("{} ms", time.as_millis()),
+        1..60 => format!("{:.1} s", time.as_secs_f64()),
         60..3600 => format!("{}:{:02}", seconds / 60, seconds % 60),
         _ => format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
     }
@@ -80,6 +81,6 @@ mod tests {
     #[test]
     fn times_read_like_a_clock() {
         let texts = [400, 59_900, 102_000, 7_380_000].map(|ms| clock(Duration::from_millis(ms)));
-        assert_eq!(texts, ["0.4 s", "59.9 s", "1:42", "2:03:00"]);
+        assert_eq!(texts, ["400 ms", "59.9 s", "1:42", "2:03:00"]);
     }
 }

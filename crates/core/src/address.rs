@@ -70,6 +70,15 @@ impl Address {
         })
     }
 
+    /// The items on the way here, the outermost first.
+    pub fn items(&self) -> Vec<u64> {
+        let item = |part: &Part| match part.frame {
+            Some(FrameKind::Item(n)) => Some(n),
+            _ => None,
+        };
+        self.parts().into_iter().filter_map(item).collect()
+    }
+
     /// The exact form that keys and identities are made of: `justify#1[17]/attempt#1.2/write#1`.
     pub fn key(&self) -> String {
         use fmt::Write;

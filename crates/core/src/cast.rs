@@ -78,7 +78,7 @@ fn cast_kind(value: Value, to: &Type) -> Result<Value, CastError> {
         | (Kind::Table, value @ Value::Table(_)) => value,
         (Kind::Union(members), value) => cast_union(value, members, to)?,
         (_, value @ Value::Null) => return Err(refusal(&value, to)),
-        (Kind::Number | Kind::Integer | Kind::Decimal | Kind::Boolean, value) => cast_number(value, to)?,
+        (Kind::Number | Kind::Integer | Kind::Decimal | Kind::Boolean, value) => cast_number(&value, to)?,
         (Kind::List(item), Value::List(list)) => {
             if matches!(item.kind, Kind::Any) {
                 return Ok(Value::List(list));
@@ -128,9 +128,9 @@ fn is_exactly(value: &Value, to: &Type) -> bool {
 }
 
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "each cast is checked beside it")]
-fn cast_number(value: Value, to: &Type) -> Result<Value, CastError> {
+fn cast_number(value: &Value, to: &Type) -> Result<Value, CastError> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53: above it, neighbouring integers share a float
-    let cast = match (&to.kind, &value) {
+    let cast = match (&to.kind, value) {
         (Kind::Number, Value::Int(i)) => Some(Value::Float(*i as f64)),
         (Kind::Number, Value::Decimal(_)) => value.as_f64().map(Value::Float),
         (Kind::Number, Value::Bool(b)) => Some(Value::Float(f64::from(u8::from(*b)))),
@@ -146,7 +146,7 @@ fn cast_number(value: Value, to: &Type) -> Result<Value, CastError> {
         },
         _ => None,
     };
-    cast.ok_or_else(|| refusal(&value, to))
+    cast.ok_or_else(|| refusal(value, to))
 }
 
 fn cast_object(object: Object, fields: &indexmap::IndexMap<String, Type>) -> Result<Value, CastError> {

@@ -25,3 +25,4 @@ pub mod table;
 pub mod template;
 pub mod types;
 pub mod value;
+pub mod words;

@@ -80,7 +80,9 @@ impl<'a> Checker<'a> {
             }
             NodeKind::List(items) => {
                 if let Some(item) = map.get("items") {
-                    items.iter().for_each(|n| self.node(n, item, key, found));
+                    for node in items {
+                        self.node(node, item, key, found);
+                    }
                 }
                 let fewest = map.get("minItems").and_then(Json::as_u64).unwrap_or(0);
                 if (items.len() as u64) < fewest {
@@ -324,9 +326,9 @@ mod tests {
         Mapped { by: Vec<String> },
     }
 
-    fn wrong(config: serde_json::Value) -> Vec<String> {
+    fn wrong(config: &serde_json::Value) -> Vec<String> {
         let schema = schemars::schema_for!(Config).to_value();
-        check(&Node::from_json(&config), &schema, "step `s`")
+        check(&Node::from_json(config), &schema, "step `s`")
             .into_iter()
             .map(|d| [d.message, d.label.or(d.help).unwrap_or_default()].join(" | "))
             .collect()
@@ -335,14 +337,14 @@ mod tests {
     #[test]
     fn what_fits_passes() {
         let config = json!({"rows": 3, "mode": "fast", "columns": {"a": {"sample": "mapped", "by": ["b"]}}});
-        assert_eq!(wrong(config), Vec::<String>::new());
-        assert_eq!(wrong(json!({"rows": 3, "mode": null})), Vec::<String>::new());
+        assert_eq!(wrong(&config), Vec::<String>::new());
+        assert_eq!(wrong(&json!({"rows": 3, "mode": null})), Vec::<String>::new());
     }
 
     #[test]
     fn every_mistake_is_found() {
         let config = json!({"rows": -1, "mdoe": 1, "columns": {"a": {"sample": "maped"}, "b": {"sample": "mapped", "bye": 1}, "c": {}, "d": 3}});
-        insta::assert_snapshot!(wrong(config).join("\n"));
-        insta::assert_snapshot!(wrong(json!({"mode": "fats", "columns": []})).join("\n"));
+        insta::assert_snapshot!(wrong(&config).join("\n"));
+        insta::assert_snapshot!(wrong(&json!({"mode": "fats", "columns": []})).join("\n"));
     }
 }

@@ -32,10 +32,7 @@ pub struct Message {
 impl Message {
     /// A message with the given role.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self {
-            role,
-            content: content.into(),
-        }
+        Self { role, content: content.into() }
     }
 
     /// A system message.
@@ -149,11 +146,7 @@ pub struct Usage {
 /// No tokens at all, known exactly: the start of a sum.
 impl Default for Usage {
     fn default() -> Self {
-        Self {
-            input_tokens: 0,
-            output_tokens: 0,
-            reported: true,
-        }
+        Self { input_tokens: 0, output_tokens: 0, reported: true }
     }
 }
 
@@ -187,51 +180,27 @@ mod tests {
 
     #[test]
     fn a_reply_survives_a_journal() {
-        for word in [
-            "stop",
-            "length",
-            "content_filter",
-            "tool_calls",
-            "eos_token",
-        ] {
+        for word in ["stop", "length", "content_filter", "tool_calls", "eos_token"] {
             let reply = Reply {
                 text: "a text".to_owned(),
                 finish_reason: word.to_owned().into(),
-                usage: Usage {
-                    input_tokens: 3,
-                    output_tokens: 2,
-                    reported: false,
-                },
+                usage: Usage { input_tokens: 3, output_tokens: 2, reported: false },
                 tries: 2,
                 served_by: Some("small".to_owned()),
             };
             let json = serde_json::to_string(&reply).unwrap();
-            assert!(
-                json.contains(&format!("\"finish_reason\":\"{word}\"")),
-                "{json}"
-            );
+            assert!(json.contains(&format!("\"finish_reason\":\"{word}\"")), "{json}");
             assert_eq!(serde_json::from_str::<Reply>(&json).unwrap(), reply);
         }
     }
 
     #[test]
     fn a_sum_is_exact_only_where_every_part_is() {
-        let counted = Usage {
-            input_tokens: 10,
-            output_tokens: 4,
-            reported: true,
-        };
-        let guessed = Usage {
-            reported: false,
-            ..counted
-        };
+        let counted = Usage { input_tokens: 10, output_tokens: 4, reported: true };
+        let guessed = Usage { reported: false, ..counted };
         assert_eq!(
             [counted, counted].into_iter().sum::<Usage>(),
-            Usage {
-                input_tokens: 20,
-                output_tokens: 8,
-                reported: true
-            }
+            Usage { input_tokens: 20, output_tokens: 8, reported: true }
         );
         assert!(!(counted + guessed).reported);
         assert!(Usage::default().reported);

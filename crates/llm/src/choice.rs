@@ -24,12 +24,10 @@ impl FromStr for ModelChoice {
         match text.split_once(':') {
             None if text == "offline" => Ok(Self::Offline),
             None if text == "openai" => Ok(Self::Openai { model: None }),
-            Some(("openai", model)) if !model.trim().is_empty() => Ok(Self::Openai {
-                model: Some(model.trim().to_owned()),
-            }),
-            _ => Err(ModelOverrideError {
-                text: text.to_owned(),
-            }),
+            Some(("openai", model)) if !model.trim().is_empty() => {
+                Ok(Self::Openai { model: Some(model.trim().to_owned()) })
+            }
+            _ => Err(ModelOverrideError { text: text.to_owned() }),
         }
     }
 }
@@ -56,15 +54,8 @@ pub struct ModelOverride {
 impl ModelOverride {
     /// The choice for a model: one that names it wins over one for all, a later one over an earlier one.
     pub fn choice_for<'a>(overrides: &'a [Self], name: &str) -> Option<&'a ModelChoice> {
-        let last = |wanted: Option<&str>| {
-            overrides
-                .iter()
-                .rev()
-                .find(|given| given.name.as_deref() == wanted)
-        };
-        last(Some(name))
-            .or_else(|| last(None))
-            .map(|given| &given.choice)
+        let last = |wanted: Option<&str>| overrides.iter().rev().find(|given| given.name.as_deref() == wanted);
+        last(Some(name)).or_else(|| last(None)).map(|given| &given.choice)
     }
 }
 
@@ -78,13 +69,8 @@ impl FromStr for ModelOverride {
             _ => (None, text),
         };
         match (name, choice.trim().parse()) {
-            (Some(""), _) | (_, Err(_)) => Err(ModelOverrideError {
-                text: text.to_owned(),
-            }),
-            (name, Ok(choice)) => Ok(Self {
-                name: name.map(str::to_owned),
-                choice,
-            }),
+            (Some(""), _) | (_, Err(_)) => Err(ModelOverrideError { text: text.to_owned() }),
+            (name, Ok(choice)) => Ok(Self { name: name.map(str::to_owned), choice }),
         }
     }
 }
@@ -126,47 +112,24 @@ mod tests {
         }
         let named: ModelOverride = "writer=openai:a=b:c".parse().unwrap();
         assert_eq!(named.name.as_deref(), Some("writer"));
-        assert_eq!(
-            named.choice,
-            ModelChoice::Openai {
-                model: Some("a=b:c".to_owned())
-            }
-        );
+        assert_eq!(named.choice, ModelChoice::Openai { model: Some("a=b:c".to_owned()) });
     }
 
     #[test]
     fn anything_else_is_refused_by_name() {
-        for text in [
-            "",
-            "gpt-4o",
-            "openai:",
-            "offline:x",
-            "=offline",
-            "writer=",
-            "writer=gpt-4o",
-        ] {
+        for text in ["", "gpt-4o", "openai:", "offline:x", "=offline", "writer=", "writer=gpt-4o"] {
             let error = text.parse::<ModelOverride>().unwrap_err().to_string();
-            assert!(
-                error.starts_with(&format!("`{text}` names no way")),
-                "{error}"
-            );
+            assert!(error.starts_with(&format!("`{text}` names no way")), "{error}");
         }
     }
 
     #[test]
     fn the_nearest_choice_wins() {
-        let overrides: Vec<ModelOverride> = ["judge=offline", "openai:a", "openai:b"]
-            .iter()
-            .map(|text| text.parse().unwrap())
-            .collect();
+        let overrides: Vec<ModelOverride> =
+            ["judge=offline", "openai:a", "openai:b"].iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!(ModelOverride::choice_for(&overrides, "judge"), Some(&ModelChoice::Offline));
         assert_eq!(
-            ModelOverride::choice_for(&overrides, "judge"),
-            Some(&ModelChoice::Offline)
-        );
-        assert_eq!(
-            ModelOverride::choice_for(&overrides, "writer")
-                .map(ToString::to_string)
-                .as_deref(),
+            ModelOverride::choice_for(&overrides, "writer").map(ToString::to_string).as_deref(),
             Some("openai:b")
         );
         assert_eq!(ModelOverride::choice_for(&[], "writer"), None);

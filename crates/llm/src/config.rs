@@ -203,9 +203,7 @@ mod tests {
             (json!({ "retry": { "tries": 0 } }), "1 to 100"),
             (json!({ "retries": 3 }), "unknown field"),
         ] {
-            let error = serde_json::from_value::<ModelConfig>(json)
-                .unwrap_err()
-                .to_string();
+            let error = serde_json::from_value::<ModelConfig>(json).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
     }
@@ -216,10 +214,7 @@ mod tests {
         let properties = schema["properties"].as_object().unwrap();
         assert_eq!(properties.len(), 15);
         for (name, property) in properties {
-            assert!(
-                property["description"].is_string() || property["allOf"].is_array(),
-                "{name}: {property}"
-            );
+            assert!(property["description"].is_string() || property["allOf"].is_array(), "{name}: {property}");
         }
         assert_eq!(schema["additionalProperties"], false);
         assert_eq!(properties["top_p"]["maximum"], 1.0);
@@ -232,22 +227,14 @@ mod tests {
             "retry": { "tries": retry["tries"]["default"], "initial_delay": retry["initial_delay"]["default"], "max_delay": retry["max_delay"]["default"] },
         });
         let config: ModelConfig = serde_json::from_value(written).unwrap();
-        assert_eq!(
-            (config.timeout, config.retry),
-            (ModelConfig::default().timeout, RetryConfig::default())
-        );
+        assert_eq!((config.timeout, config.retry), (ModelConfig::default().timeout, RetryConfig::default()));
     }
 
     #[test]
     fn debug_shows_no_key() {
-        let config: ModelConfig = serde_json::from_value(
-            json!({ "api_key": "sk-hidden", "base_url": "http://u:pw@h/v1" }),
-        )
-        .unwrap();
+        let config: ModelConfig =
+            serde_json::from_value(json!({ "api_key": "sk-hidden", "base_url": "http://u:pw@h/v1" })).unwrap();
         let printed = format!("{config:?}");
-        assert!(
-            !printed.contains("sk-hidden") && !printed.contains("pw"),
-            "{printed}"
-        );
+        assert!(!printed.contains("sk-hidden") && !printed.contains("pw"), "{printed}");
     }
 }

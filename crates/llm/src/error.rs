@@ -94,21 +94,15 @@ impl ModelErrorKind {
             Self::NotFound => {
                 "check the model's `model` name, and that `base_url` (or OPENAI_BASE_URL) ends with the version, as in https://api.openai.com/v1"
             }
-            Self::Quota => {
-                "add credit to the account behind the key, or use another key; then resume the run"
-            }
+            Self::Quota => "add credit to the account behind the key, or use another key; then resume the run",
             Self::RateLimited => {
                 "run fewer calls at a time, or raise the model's `retry.tries` and `retry.max_delay`"
             }
             Self::ServerError => {
                 "the endpoint is in trouble: resume the run later, or raise the model's `retry.tries`"
             }
-            Self::Timeout => {
-                "raise the model's `timeout`, lower its `max_tokens`, or run fewer calls at a time"
-            }
-            Self::Conflict => {
-                "resume the run later; another request is changing the same thing at the endpoint"
-            }
+            Self::Timeout => "raise the model's `timeout`, lower its `max_tokens`, or run fewer calls at a time",
+            Self::Conflict => "resume the run later; another request is changing the same thing at the endpoint",
             Self::Connection => {
                 "check `base_url` (or OPENAI_BASE_URL), that the server runs, and the proxy variables of the environment"
             }
@@ -207,45 +201,22 @@ impl ModelError {
     }
 
     /// A reply whose status is no success.
-    pub(crate) fn of_status(
-        host: &str,
-        status: StatusCode,
-        body: String,
-        retry_after: Option<Duration>,
-    ) -> Self {
+    pub(crate) fn of_status(host: &str, status: StatusCode, body: String, retry_after: Option<Duration>) -> Self {
         let kind = ModelErrorKind::of(status, &body);
-        let reason = status
-            .canonical_reason()
-            .unwrap_or("no known status")
-            .to_lowercase();
-        let detail = format!(
-            "{host} answered {} ({reason}){}",
-            status.as_u16(),
-            quoted(&body)
-        );
+        let reason = status.canonical_reason().unwrap_or("no known status").to_lowercase();
+        let detail = format!("{host} answered {} ({reason}){}", status.as_u16(), quoted(&body));
         let transient = match kind {
-            ModelErrorKind::RateLimited | ModelErrorKind::Timeout | ModelErrorKind::Conflict => {
-                true
-            }
+            ModelErrorKind::RateLimited | ModelErrorKind::Timeout | ModelErrorKind::Conflict => true,
             ModelErrorKind::ServerError => status != StatusCode::NOT_IMPLEMENTED,
             _ => false,
         };
-        Self {
-            transient,
-            retry_after,
-            ..Self::new(kind, detail).with_body(status, body)
-        }
+        Self { transient, retry_after, ..Self::new(kind, detail).with_body(status, body) }
     }
 
     /// A success whose body cannot be read. Such bodies come from overloaded gateways, so another try may help.
     pub(crate) fn unreadable(host: &str, why: &impl fmt::Display, body: String) -> Self {
-        let detail = format!(
-            "{host} answered with a body that is no chat completion ({why}){}",
-            quoted(&body)
-        );
-        Self::new(ModelErrorKind::BadReply, detail)
-            .with_body(StatusCode::OK, body)
-            .transient()
+        let detail = format!("{host} answered with a body that is no chat completion ({why}){}", quoted(&body));
+        Self::new(ModelErrorKind::BadReply, detail).with_body(StatusCode::OK, body).transient()
     }
 
     /// A failure of the exchange itself.
@@ -262,30 +233,19 @@ impl ModelError {
         if error.is_connect() {
             // A certificate that is refused now will be refused in a second; rustls' own type is not within reach.
             let passing = !cause.contains("certificate");
-            let error = Self::new(
-                ModelErrorKind::Connection,
-                format!("there is no connection to {host}: {cause}"),
-            );
+            let error =
+                Self::new(ModelErrorKind::Connection, format!("there is no connection to {host}: {cause}"));
             return if passing { error.transient() } else { error };
         }
         if error.is_timeout() {
-            return Self::new(
-                ModelErrorKind::Timeout,
-                format!("{host} sent no complete reply in time"),
-            )
-            .transient();
+            return Self::new(ModelErrorKind::Timeout, format!("{host} sent no complete reply in time"))
+                .transient();
         }
-        Self::new(
-            ModelErrorKind::Connection,
-            format!("the connection to {host} broke: {cause}"),
-        )
-        .transient()
+        Self::new(ModelErrorKind::Connection, format!("the connection to {host} broke: {cause}")).transient()
     }
 
     fn with_body(mut self, status: StatusCode, mut body: String) -> Self {
-        let end = (0..=BODY_KEPT.min(body.len()))
-            .rev()
-            .find(|end| body.is_char_boundary(*end));
+        let end = (0..=BODY_KEPT.min(body.len())).rev().find(|end| body.is_char_boundary(*end));
         body.truncate(end.unwrap_or_default());
         self.status = Some(status.as_u16());
         self.body = Some(body);
@@ -312,9 +272,7 @@ fn says_quota(body: &str) -> bool {
 fn quoted(body: &str) -> String {
     let json = serde_json::from_str::<Value>(body).ok();
     let message = json.as_ref().and_then(|json| {
-        ["/error/message", "/error", "/message", "/detail"]
-            .iter()
-            .find_map(|place| json.pointer(place)?.as_str())
+        ["/error/message", "/error", "/message", "/detail"].iter().find_map(|place| json.pointer(place)?.as_str())
     });
     let words: Vec<&str> = message.unwrap_or(body).split_whitespace().collect();
     let line = words.join(" ");
@@ -347,12 +305,7 @@ mod tests {
     use super::*;
 
     fn of(status: u16, body: &str) -> ModelError {
-        ModelError::of_status(
-            "host",
-            StatusCode::from_u16(status).unwrap(),
-            body.to_owned(),
-            None,
-        )
+        ModelError::of_status("host", StatusCode::from_u16(status).unwrap(), body.to_owned(), None)
     }
 
     #[test]
@@ -375,10 +328,7 @@ mod tests {
             (529, "model.server_error", true),
         ] {
             let error = of(status, "");
-            assert_eq!(
-                (error.code(), error.retryable(), error.status),
-                (code, retryable, Some(status))
-            );
+            assert_eq!((error.code(), error.retryable(), error.status), (code, retryable, Some(status)));
             assert_eq!(error.fatal(), matches!(status, 401..=404), "{status}");
         }
     }
@@ -403,14 +353,8 @@ mod tests {
 
     #[test]
     fn the_text_quotes_the_message_and_the_body_is_cut_at_a_character() {
-        let error = of(
-            400,
-            r#"{"error":{"message":"no such\n setting","code":null}}"#,
-        );
-        assert_eq!(
-            error.to_string(),
-            "host answered 400 (bad request): no such setting"
-        );
+        let error = of(400, r#"{"error":{"message":"no such\n setting","code":null}}"#);
+        assert_eq!(error.to_string(), "host answered 400 (bad request): no such setting");
         assert_eq!(
             of(422, r#"{"detail":"too long"}"#).to_string(),
             "host answered 422 (unprocessable entity): too long"
@@ -425,10 +369,6 @@ mod tests {
     fn codes_differ() {
         let codes: BTreeSet<_> = ModelErrorKind::ALL.iter().map(|kind| kind.code()).collect();
         assert_eq!(codes.len(), ModelErrorKind::ALL.len());
-        assert!(
-            ModelErrorKind::ALL
-                .iter()
-                .all(|kind| !kind.help().ends_with('.'))
-        );
+        assert!(ModelErrorKind::ALL.iter().all(|kind| !kind.help().ends_with('.')));
     }
 }

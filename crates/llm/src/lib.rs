@@ -16,10 +16,7 @@
 //! The crate knows nothing of flows, steps or journals. What it hands back is plain data that can be
 //! written down ([`Reply`]) or shown to a user ([`ModelError`], each kind with a stable code).
 
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, reason = "a test that panics here has failed")
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics here has failed"))]
 
 mod chat;
 mod choice;
@@ -38,9 +35,7 @@ pub use chat::{ChatRequest, FinishReason, Message, Reply, Role, Usage};
 pub use choice::{ModelChoice, ModelOverride, ModelOverrideError};
 pub use config::{MaxTokensKey, ModelConfig, Provider, RetryConfig};
 pub use error::{ModelError, ModelErrorKind};
-pub use models::{
-    Answerer, BindError, Binder, BoundModel, Environment, EnvironmentError, OfflineReason,
-};
+pub use models::{Answerer, BindError, Binder, BoundModel, Environment, EnvironmentError, OfflineReason};
 pub use openai::OpenAiModel;
 pub use secret::{BaseUrl, BaseUrlError, Secret};
 pub use settings::{SeedSetting, Settings};

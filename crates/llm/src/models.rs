@@ -6,8 +6,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::{
-    BaseUrl, BaseUrlError, ChatRequest, HttpClient, ModelChoice, ModelConfig, ModelError,
-    ModelErrorKind, ModelOverride, OpenAiModel, Provider, Reply, Secret,
+    BaseUrl, BaseUrlError, ChatRequest, HttpClient, ModelChoice, ModelConfig, ModelError, ModelErrorKind,
+    ModelOverride, OpenAiModel, Provider, Reply, Secret,
 };
 
 const KEY_VARIABLE: &str = "OPENAI_API_KEY";
@@ -93,12 +93,8 @@ impl BoundModel {
     pub fn describe(&self) -> String {
         match &self.answerer {
             Answerer::Openai(model) => format!("openai {} at {}", model.model(), model.host()),
-            Answerer::Offline(OfflineReason::Configured) => {
-                "offline templates (provider: offline)".to_owned()
-            }
-            Answerer::Offline(OfflineReason::Chosen) => {
-                "offline templates (--model offline)".to_owned()
-            }
+            Answerer::Offline(OfflineReason::Configured) => "offline templates (provider: offline)".to_owned(),
+            Answerer::Offline(OfflineReason::Chosen) => "offline templates (--model offline)".to_owned(),
             Answerer::Offline(OfflineReason::NothingSet) => {
                 format!(
                     "offline templates (no {KEY_VARIABLE} or {URL_VARIABLE} set; --model openai:NAME to use one)"
@@ -113,10 +109,7 @@ impl BoundModel {
             Answerer::Openai(model) => model.chat(request).await,
             Answerer::Offline(_) => Err(ModelError::new(
                 ModelErrorKind::NoTemplate,
-                format!(
-                    "model `{}` is offline and was asked without a template",
-                    self.name
-                ),
+                format!("model `{}` is offline and was asked without a template", self.name),
             )),
         }
     }
@@ -142,16 +135,8 @@ impl Binder<'_> {
         config: &ModelConfig,
         every_prompt_has_template: bool,
     ) -> Result<BoundModel, BindError> {
-        let key = pick(
-            config.api_key.as_ref(),
-            self.environment.openai_api_key.as_ref(),
-            Secret::is_empty,
-        );
-        let url = pick(
-            config.base_url.as_ref(),
-            self.environment.openai_base_url.as_ref(),
-            BaseUrl::is_empty,
-        );
+        let key = pick(config.api_key.as_ref(), self.environment.openai_api_key.as_ref(), Secret::is_empty);
+        let url = pick(config.base_url.as_ref(), self.environment.openai_base_url.as_ref(), BaseUrl::is_empty);
         let choice = ModelOverride::choice_for(self.overrides, name);
         let model = match choice {
             Some(ModelChoice::Openai { model: Some(model) }) => Some(model),
@@ -161,9 +146,7 @@ impl Binder<'_> {
             (Some(ModelChoice::Offline), _) => Some(OfflineReason::Chosen),
             (Some(ModelChoice::Openai { .. }), _) | (None, Provider::Openai) => None,
             (None, Provider::Offline) => Some(OfflineReason::Configured),
-            (None, Provider::Auto) => {
-                (key.is_none() && url.is_none()).then_some(OfflineReason::NothingSet)
-            }
+            (None, Provider::Auto) => (key.is_none() && url.is_none()).then_some(OfflineReason::NothingSet),
         };
         let name_of = || name.to_owned();
         let answerer = match offline {
@@ -182,20 +165,14 @@ impl Binder<'_> {
                 let url = url
                     .unwrap_or(&public)
                     .parse()
-                    .map_err(|source| BindError::BadUrl {
-                        name: name_of(),
-                        source,
-                    })?;
+                    .map_err(|source| BindError::BadUrl { name: name_of(), source })?;
                 let model = model.map_or_else(|| DEFAULT_MODEL.to_owned(), Clone::clone);
                 let openai = OpenAiModel::new(config, model, &url, key.cloned(), self.http)
                     .map_err(|_| BindError::BadKey { name: name_of() })?;
                 Answerer::Openai(Arc::new(openai))
             }
         };
-        Ok(BoundModel {
-            name: name.into(),
-            answerer,
-        })
+        Ok(BoundModel { name: name.into(), answerer })
     }
 }
 
@@ -205,9 +182,7 @@ fn pick<'a, T>(
     environment: Option<&'a T>,
     is_empty: impl Fn(&T) -> bool,
 ) -> Option<&'a T> {
-    configured
-        .filter(|value| !is_empty(value))
-        .or_else(|| environment.filter(|value| !is_empty(value)))
+    configured.filter(|value| !is_empty(value)).or_else(|| environment.filter(|value| !is_empty(value)))
 }
 
 /// Nobody can answer for a model.

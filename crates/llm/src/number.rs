@@ -12,11 +12,7 @@ const LONGEST_SECONDS: f64 = 86_400.0;
 /// More tries than this are a mistake, and would hide the endpoint's trouble for hours.
 const MOST_TRIES: u32 = 100;
 
-fn optional<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    least: f64,
-    most: f64,
-) -> Result<Option<f64>, D::Error> {
+fn optional<'de, D: Deserializer<'de>>(deserializer: D, least: f64, most: f64) -> Result<Option<f64>, D::Error> {
     let Some(number) = Option::<f64>::deserialize(deserializer)? else {
         return Ok(None);
     };
@@ -27,20 +23,14 @@ fn check<E: Error>(number: f64, least: f64, most: f64) -> Result<f64, E> {
     if number.is_finite() && (least..=most).contains(&number) {
         Ok(number)
     } else if most.is_infinite() {
-        Err(E::custom(format_args!(
-            "{number} is out of range: write a number of at least {least}"
-        )))
+        Err(E::custom(format_args!("{number} is out of range: write a number of at least {least}")))
     } else {
-        Err(E::custom(format_args!(
-            "{number} is out of range: write a number from {least} to {most}"
-        )))
+        Err(E::custom(format_args!("{number} is out of range: write a number from {least} to {most}")))
     }
 }
 
 /// A temperature: servers disagree about the highest one, so only the lowest is checked.
-pub(crate) fn temperature<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<f64>, D::Error> {
+pub(crate) fn temperature<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     optional(deserializer, 0.0, f64::INFINITY)
 }
 
@@ -69,11 +59,7 @@ pub(crate) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Durati
 /// How often something is tried, the first time included.
 pub(crate) fn tries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
     let tries = u32::deserialize(deserializer)?;
-    NonZeroU32::new(tries)
-        .filter(|tries| tries.get() <= MOST_TRIES)
-        .ok_or_else(|| {
-            D::Error::custom(format_args!(
-                "{tries} is out of range: write a number from 1 to {MOST_TRIES}"
-            ))
-        })
+    NonZeroU32::new(tries).filter(|tries| tries.get() <= MOST_TRIES).ok_or_else(|| {
+        D::Error::custom(format_args!("{tries} is out of range: write a number from 1 to {MOST_TRIES}"))
+    })
 }

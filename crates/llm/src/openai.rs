@@ -13,8 +13,8 @@ use secrecy::SecretString;
 use crate::transport::{OneTry, received};
 use crate::wire::{WireReply, WireRequest};
 use crate::{
-    ChatRequest, HttpClient, MaxTokensKey, ModelConfig, ModelError, ModelErrorKind, Reply,
-    RetryConfig, Secret, Settings, retry,
+    ChatRequest, HttpClient, MaxTokensKey, ModelConfig, ModelError, ModelErrorKind, Reply, RetryConfig, Secret,
+    Settings, retry,
 };
 
 /// Names a call to the server, the same over all its tries.
@@ -47,10 +47,7 @@ impl OpenAiModel {
         let service = OneTry::new(http, host.clone(), key.clone(), config.timeout)?;
         // An address without a path is written with a slash at its end.
         let base = base_url.as_str().trim_end_matches('/').to_owned();
-        let endpoint = Endpoint {
-            base,
-            no_key: SecretString::default(),
-        };
+        let endpoint = Endpoint { base, no_key: SecretString::default() };
         Ok(Self {
             client: Client::build(http.inner().clone(), endpoint).with_http_service(service),
             model,
@@ -77,10 +74,7 @@ impl OpenAiModel {
         let identity = HeaderValue::from_str(&request.identity).map_err(|_| {
             ModelError::new(
                 ModelErrorKind::BadRequest,
-                format!(
-                    "the call's identity {:?} cannot be sent as a header",
-                    request.identity
-                ),
+                format!("the call's identity {:?} cannot be sent as a header", request.identity),
             )
         })?;
         let wire = WireRequest {
@@ -113,20 +107,10 @@ impl OpenAiModel {
         }
     }
 
-    async fn one_try(
-        &self,
-        wire: &WireRequest<'_>,
-        identity: HeaderValue,
-    ) -> Result<Reply, ModelError> {
+    async fn one_try(&self, wire: &WireRequest<'_>, identity: HeaderValue) -> Result<Reply, ModelError> {
         let headers = HeaderMap::from_iter([(REQUEST_ID, identity)]);
         let refused = |error| received(error, &self.host, self.key.as_ref());
-        let reply: WireReply = self
-            .client
-            .chat()
-            .headers(headers)
-            .create_byot(wire)
-            .await
-            .map_err(refused)?;
+        let reply: WireReply = self.client.chat().headers(headers).create_byot(wire).await.map_err(refused)?;
         reply.into_reply(&self.host, wire.messages)
     }
 }
@@ -134,10 +118,7 @@ impl OpenAiModel {
 /// Leaves out everything that could hold a key.
 impl fmt::Debug for OpenAiModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenAiModel")
-            .field("model", &self.model)
-            .field("host", &self.host)
-            .finish_non_exhaustive()
+        f.debug_struct("OpenAiModel").field("model", &self.model).field("host", &self.host).finish_non_exhaustive()
     }
 }
 

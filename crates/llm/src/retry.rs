@@ -17,17 +17,9 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// Without the server's word it is between half and the whole of `initial_delay`, doubled with each try. What
 /// the server asks for is always waited, and up to half a backoff more: it tells thousands of calls the same
 /// second, and they should not all come back in it.
-pub(crate) fn wait(
-    config: &RetryConfig,
-    failed_try: u32,
-    asked: Option<Duration>,
-    identity: &str,
-) -> Duration {
+pub(crate) fn wait(config: &RetryConfig, failed_try: u32, asked: Option<Duration>, identity: &str) -> Duration {
     let doubled = 2_u32.saturating_pow(failed_try.saturating_sub(1));
-    let backoff = config
-        .initial_delay
-        .saturating_mul(doubled)
-        .min(config.max_delay);
+    let backoff = config.initial_delay.saturating_mul(doubled).min(config.max_delay);
     let spread = (backoff / 2).mul_f64(share(identity, failed_try));
     match asked {
         Some(asked) => asked.min(LONGEST_ASKED) + spread,
@@ -38,8 +30,7 @@ pub(crate) fn wait(
 /// How long the server asks to wait.
 pub(crate) fn asked(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
-    let number =
-        |text: &str, unit: f64| Duration::try_from_secs_f64(text.parse::<f64>().ok()? * unit).ok();
+    let number = |text: &str, unit: f64| Duration::try_from_secs_f64(text.parse::<f64>().ok()? * unit).ok();
     if let Some(wait) = text(&RETRY_AFTER_MS).and_then(|ms| number(ms, 0.001)) {
         return Some(wait);
     }
@@ -66,10 +57,7 @@ fn share(identity: &str, failed_try: u32) -> f64 {
 
 fn hash(identity: &str, purpose: &str) -> u32 {
     let mut hasher = blake3::Hasher::new();
-    hasher
-        .update(purpose.as_bytes())
-        .update(&[0])
-        .update(identity.as_bytes());
+    hasher.update(purpose.as_bytes()).update(&[0]).update(identity.as_bytes());
     let mut word = [0; 4];
     hasher.finalize_xof().fill(&mut word);
     u32::from_le_bytes(word)
@@ -80,24 +68,17 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
     }
 
     #[test]
     fn the_wait_doubles_up_to_the_longest() {
         let config = RetryConfig::default();
-        for (failed_try, longest_ms) in [(1, 500), (2, 1000), (3, 2000), (7, 30_000), (40, 30_000)]
-        {
+        for (failed_try, longest_ms) in [(1, 500), (2, 1000), (3, 2000), (7, 30_000), (40, 30_000)] {
             for identity in ["a", "b", "c"] {
                 let wait = wait(&config, failed_try, None, identity);
                 let longest = Duration::from_millis(longest_ms);
-                assert!(
-                    wait >= longest / 2 && wait < longest,
-                    "{failed_try} {wait:?}"
-                );
+                assert!(wait >= longest / 2 && wait < longest, "{failed_try} {wait:?}");
             }
         }
     }
@@ -114,74 +95,37 @@ mod tests {
 
     #[test]
     fn what_the_server_asks_is_waited_up_to_a_minute() {
-        let config = RetryConfig {
-            initial_delay: Duration::ZERO,
-            ..RetryConfig::default()
-        };
+        let config = RetryConfig { initial_delay: Duration::ZERO, ..RetryConfig::default() };
         let asked = |seconds| wait(&config, 1, Some(Duration::from_secs(seconds)), "a");
         assert_eq!(asked(0), Duration::ZERO);
         assert_eq!(asked(7), Duration::from_secs(7));
         assert_eq!(asked(3600), LONGEST_ASKED);
-        assert!(
-            wait(
-                &RetryConfig::default(),
-                1,
-                Some(Duration::from_secs(7)),
-                "a"
-            ) >= Duration::from_secs(7)
-        );
+        assert!(wait(&RetryConfig::default(), 1, Some(Duration::from_secs(7)), "a") >= Duration::from_secs(7));
     }
 
     #[test]
     fn headers_are_read() {
-        assert_eq!(
-            asked(&headers(&[("retry-after", "3")])),
-            Some(Duration::from_secs(3))
-        );
-        assert_eq!(
-            asked(&headers(&[("retry-after", "0.5")])),
-            Some(Duration::from_millis(500))
-        );
+        assert_eq!(asked(&headers(&[("retry-after", "3")])), Some(Duration::from_secs(3)));
+        assert_eq!(asked(&headers(&[("retry-after", "0.5")])), Some(Duration::from_millis(500)));
         assert_eq!(
             asked(&headers(&[("retry-after", "3"), ("retry-after-ms", "20")])),
             Some(Duration::from_millis(20))
         );
         let later = ("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT");
         assert_eq!(
-            asked(&headers(&[
-                later,
-                ("date", "Sun, 06 Nov 1994 08:49:37 GMT")
-            ])),
+            asked(&headers(&[later, ("date", "Sun, 06 Nov 1994 08:49:37 GMT")])),
             Some(Duration::from_secs(10))
         );
-        assert_eq!(
-            asked(&headers(&[
-                later,
-                ("date", "Sun, 06 Nov 1994 09:49:37 GMT")
-            ])),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(asked(&headers(&[later, ("date", "Sun, 06 Nov 1994 09:49:37 GMT")])), Some(Duration::ZERO));
         for unusable in ["", "-1", "nan", "inf", "1e300", "soon"] {
-            assert_eq!(
-                asked(&headers(&[("retry-after", unusable)])),
-                None,
-                "{unusable}"
-            );
+            assert_eq!(asked(&headers(&[("retry-after", unusable)])), None, "{unusable}");
         }
     }
 
     #[test]
     fn seeds_fit_every_server_and_differ() {
-        let seeds: Vec<_> = ["00", "01", "02"]
-            .iter()
-            .map(|identity| sampling_seed(identity))
-            .collect();
-        assert!(
-            seeds
-                .iter()
-                .all(|seed| (0..=i64::from(i32::MAX)).contains(seed)),
-            "{seeds:?}"
-        );
+        let seeds: Vec<_> = ["00", "01", "02"].iter().map(|identity| sampling_seed(identity)).collect();
+        assert!(seeds.iter().all(|seed| (0..=i64::from(i32::MAX)).contains(seed)), "{seeds:?}");
         assert!(seeds[0] != seeds[1] && seeds[1] != seeds[2]);
     }
 }

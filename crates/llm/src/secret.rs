@@ -83,21 +83,13 @@ impl BaseUrl {
 
     /// Checks the address and gives it back without a slash at its end.
     pub fn parse(&self) -> Result<Url, BaseUrlError> {
-        let refused = |why| BaseUrlError {
-            url: self.to_string(),
-            why,
-        };
-        let mut url =
-            Url::parse(&self.0).map_err(|error| refused(format!("is no address ({error})")))?;
+        let refused = |why| BaseUrlError { url: self.to_string(), why };
+        let mut url = Url::parse(&self.0).map_err(|error| refused(format!("is no address ({error})")))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(refused(
-                "does not start with http:// or https://".to_owned(),
-            ));
+            return Err(refused("does not start with http:// or https://".to_owned()));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(refused(
-                "has a `?` or `#` part, and paths are appended to it".to_owned(),
-            ));
+            return Err(refused("has a `?` or `#` part, and paths are appended to it".to_owned()));
         }
         let path = url.path().trim_end_matches('/').to_owned();
         url.set_path(&path);
@@ -108,10 +100,8 @@ impl BaseUrl {
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // By hand and not by a parser: an address that does not parse must be printable too.
-        let (scheme, rest) = self
-            .0
-            .split_once("://")
-            .map_or(("", self.0.as_str()), |(scheme, rest)| (scheme, rest));
+        let (scheme, rest) =
+            self.0.split_once("://").map_or(("", self.0.as_str()), |(scheme, rest)| (scheme, rest));
         let separator = if scheme.is_empty() { "" } else { "://" };
         match rest.rsplit_once('@') {
             Some((_, host)) => write!(f, "{scheme}{separator}***@{host}"),
@@ -160,15 +150,8 @@ mod tests {
 
     #[test]
     fn slashes_at_the_end_do_not_matter() {
-        for text in [
-            "http://localhost:8000/v1",
-            "http://localhost:8000/v1/",
-            " http://localhost:8000/v1// ",
-        ] {
-            assert_eq!(
-                BaseUrl::new(text).parse().unwrap().as_str(),
-                "http://localhost:8000/v1"
-            );
+        for text in ["http://localhost:8000/v1", "http://localhost:8000/v1/", " http://localhost:8000/v1// "] {
+            assert_eq!(BaseUrl::new(text).parse().unwrap().as_str(), "http://localhost:8000/v1");
         }
     }
 
@@ -194,10 +177,7 @@ mod tests {
             "http://me:hunter2@",
         ] {
             let url = BaseUrl::new(text);
-            let printed = format!(
-                "{url} {url:?} {:?}",
-                url.parse().map_err(|error| error.to_string()).err()
-            );
+            let printed = format!("{url} {url:?} {:?}", url.parse().map_err(|error| error.to_string()).err());
             assert!(!printed.contains("hunter2"), "{printed}");
         }
     }

@@ -51,11 +51,7 @@ impl Settings {
             max_tokens: self.max_tokens.or(base.max_tokens),
             temperature: self.temperature.or(base.temperature),
             top_p: self.top_p.or(base.top_p),
-            stop: self
-                .stop
-                .as_deref()
-                .or(base.stop.as_deref())
-                .unwrap_or_default(),
+            stop: self.stop.as_deref().or(base.stop.as_deref()).unwrap_or_default(),
             frequency_penalty: self.frequency_penalty.or(base.frequency_penalty),
             presence_penalty: self.presence_penalty.or(base.presence_penalty),
             seed: self.seed.or(base.seed),
@@ -83,10 +79,7 @@ impl<'a> Merged<'a> {
     /// The further fields, each name once.
     pub(crate) fn extra(&self) -> impl Iterator<Item = (&'a String, &'a Value)> {
         let over = self.extra;
-        self.base_extra
-            .iter()
-            .filter(move |(name, _)| !over.contains_key(*name))
-            .chain(over)
+        self.base_extra.iter().filter(move |(name, _)| !over.contains_key(*name)).chain(over)
     }
 }
 
@@ -116,9 +109,9 @@ impl<'de> Deserialize<'de> for SeedSetting {
             }
 
             fn visit_u64<E: Error>(self, seed: u64) -> Result<SeedSetting, E> {
-                i64::try_from(seed).map(SeedSetting::Fixed).map_err(|_| {
-                    E::custom(format_args!("seed {seed} does not fit 64 bits with a sign"))
-                })
+                i64::try_from(seed)
+                    .map(SeedSetting::Fixed)
+                    .map_err(|_| E::custom(format_args!("seed {seed} does not fit 64 bits with a sign")))
             }
 
             fn visit_str<E: Error>(self, word: &str) -> Result<SeedSetting, E> {
@@ -164,21 +157,15 @@ const OWN_FIELDS: &[&str] = &[
 ];
 
 /// Reads `extra`, and refuses fields that would then stand in the request twice.
-pub(crate) fn extra<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Map<String, Value>, D::Error> {
+pub(crate) fn extra<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
     let extra = Map::deserialize(deserializer)?;
     match OWN_FIELDS.iter().find(|field| extra.contains_key(**field)) {
         None => Ok(extra),
-        Some(&field @ ("messages" | "stream")) => Err(D::Error::custom(format_args!(
-            "`{field}` cannot be set: the program writes it"
-        ))),
+        Some(&field @ ("messages" | "stream")) => {
+            Err(D::Error::custom(format_args!("`{field}` cannot be set: the program writes it")))
+        }
         Some(field) => {
-            let key = if *field == "max_completion_tokens" {
-                "max_tokens` and `max_tokens_key"
-            } else {
-                field
-            };
+            let key = if *field == "max_completion_tokens" { "max_tokens` and `max_tokens_key" } else { field };
             Err(D::Error::custom(format_args!(
                 "`{field}` has its own key: write `{key}` beside `extra`, not in it"
             )))
@@ -198,30 +185,25 @@ mod tests {
 
     #[test]
     fn a_call_changes_only_what_it_sets() {
-        let base = settings(json!({ "max_tokens": 10, "temperature": 0.5, "stop": ["a"], "extra": { "x": 1, "y": 2 } })).unwrap();
-        let call = settings(
-            json!({ "temperature": 0.0, "stop": [], "seed": "auto", "extra": { "y": 3, "z": 4 } }),
-        )
-        .unwrap();
+        let base =
+            settings(json!({ "max_tokens": 10, "temperature": 0.5, "stop": ["a"], "extra": { "x": 1, "y": 2 } }))
+                .unwrap();
+        let call =
+            settings(json!({ "temperature": 0.0, "stop": [], "seed": "auto", "extra": { "y": 3, "z": 4 } }))
+                .unwrap();
         let merged = call.over(&base);
         assert_eq!(merged.max_tokens.map(NonZeroU32::get), Some(10));
         assert_eq!(merged.temperature, Some(0.0));
         assert!(merged.stop.is_empty());
         assert_eq!(merged.seed, Some(SeedSetting::Auto));
-        let extra: Vec<_> = merged
-            .extra()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let extra: Vec<_> = merged.extra().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(extra, ["x=1", "y=3", "z=4"]);
     }
 
     #[test]
     fn wrong_settings_are_refused_with_the_reason() {
         for (json, why) in [
-            (
-                json!({ "seed": "automatic" }),
-                "an integer or the word `auto`",
-            ),
+            (json!({ "seed": "automatic" }), "an integer or the word `auto`"),
             (json!({ "seed": 1.5 }), "an integer or the word `auto`"),
             (json!({ "seed": u64::MAX }), "64 bits"),
             (json!({ "top_p": 1.5 }), "from 0 to 1"),
@@ -237,10 +219,8 @@ mod tests {
         }
         for number in [f64::NAN, f64::INFINITY] {
             assert!(
-                number::temperature(
-                    serde::de::value::F64Deserializer::<serde::de::value::Error>::new(number)
-                )
-                .is_err()
+                number::temperature(serde::de::value::F64Deserializer::<serde::de::value::Error>::new(number))
+                    .is_err()
             );
         }
     }

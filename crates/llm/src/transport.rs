@@ -74,21 +74,13 @@ impl OneTry {
         key: Option<Secret>,
         timeout: Duration,
     ) -> Result<Self, InvalidHeaderValue> {
-        let authorization = key
-            .as_ref()
-            .map(|key| HeaderValue::from_str(&format!("Bearer {}", key.expose())))
-            .transpose()?;
+        let authorization =
+            key.as_ref().map(|key| HeaderValue::from_str(&format!("Bearer {}", key.expose()))).transpose()?;
         let authorization = authorization.map(|mut value| {
             value.set_sensitive(true);
             value
         });
-        Ok(Self(Arc::new(Exchange {
-            http: http.clone(),
-            host,
-            key,
-            authorization,
-            timeout,
-        })))
+        Ok(Self(Arc::new(Exchange { http: http.clone(), host, key, authorization, timeout })))
     }
 }
 
@@ -97,16 +89,9 @@ impl Exchange {
         let mut request = request.build().await?;
         *request.timeout_mut() = Some(self.timeout);
         if let Some(authorization) = &self.authorization {
-            request
-                .headers_mut()
-                .insert(AUTHORIZATION, authorization.clone());
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
-        let mut response = self
-            .http
-            .0
-            .execute(request)
-            .await
-            .map_err(|error| self.broken(error))?;
+        let mut response = self.http.0.execute(request).await.map_err(|error| self.broken(error))?;
         let status = response.status();
         if status.is_success() {
             return self.limited(response).await;
@@ -115,10 +100,7 @@ impl Exchange {
         // The status matters more than its body: what cannot be read of that is left out.
         let mut body = Vec::new();
         let ended = read(&mut response, LARGEST_FAILURE, &mut body).await;
-        let mut body = redact(
-            self.key.as_ref(),
-            String::from_utf8_lossy(&body).into_owned(),
-        );
+        let mut body = redact(self.key.as_ref(), String::from_utf8_lossy(&body).into_owned());
         if ended.is_err() {
             body.push_str(" (the body broke off here)");
         }
@@ -136,23 +118,13 @@ impl Exchange {
         }
         let mut body = Vec::new();
         if announced.is_none()
-            && read(&mut response, LARGEST_REPLY, &mut body)
-                .await
-                .map_err(|error| self.broken(error))?
+            && read(&mut response, LARGEST_REPLY, &mut body).await.map_err(|error| self.broken(error))?
         {
             return Ok(http::Response::new(body).into());
         }
-        let detail = format!(
-            "{} sent a reply of more than {} MiB",
-            self.host,
-            LARGEST_REPLY >> 20
-        );
+        let detail = format!("{} sent a reply of more than {} MiB", self.host, LARGEST_REPLY >> 20);
         let error = ModelError::new(ModelErrorKind::BadReply, detail);
-        Err(ModelError {
-            status: Some(response.status().as_u16()),
-            ..error
-        }
-        .into())
+        Err(ModelError { status: Some(response.status().as_u16()), ..error }.into())
     }
 
     fn broken(&self, error: reqwest::Error) -> ModelError {
@@ -161,11 +133,7 @@ impl Exchange {
 }
 
 /// Reads a body to its end, or up to the limit; says whether it was the end.
-async fn read(
-    response: &mut Response,
-    most: u64,
-    body: &mut Vec<u8>,
-) -> Result<bool, reqwest::Error> {
+async fn read(response: &mut Response, most: u64, body: &mut Vec<u8>) -> Result<bool, reqwest::Error> {
     while let Some(chunk) = response.chunk().await? {
         let room = usize::try_from(most).unwrap_or(usize::MAX) - body.len();
         if chunk.len() > room {
@@ -203,18 +171,14 @@ pub(crate) fn received(error: OpenAIError, host: &str, key: Option<&Secret>) -> 
     match error {
         OpenAIError::Boxed(error) => match error.downcast::<ModelError>() {
             Ok(error) => *error,
-            Err(error) => ModelError::new(
-                ModelErrorKind::Connection,
-                format!("the exchange with {host} failed: {error}"),
-            ),
+            Err(error) => {
+                ModelError::new(ModelErrorKind::Connection, format!("the exchange with {host} failed: {error}"))
+            }
         },
-        OpenAIError::JSONDeserialize(why, body) => {
-            ModelError::unreadable(host, &why, redact(key, body))
-        }
+        OpenAIError::JSONDeserialize(why, body) => ModelError::unreadable(host, &why, redact(key, body)),
         OpenAIError::Reqwest(error) => ModelError::of_transport(host, error),
-        other => ModelError::new(
-            ModelErrorKind::BadRequest,
-            format!("the request to {host} cannot be made: {other}"),
-        ),
+        other => {
+            ModelError::new(ModelErrorKind::BadRequest, format!("the request to {host} cannot be made: {other}"))
+        }
     }
 }

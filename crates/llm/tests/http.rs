@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use flowrun_llm::{
-    BaseUrl, Binder, BoundModel, ChatRequest, Environment, FinishReason, HttpClient, Message,
-    ModelConfig, ModelError, ModelErrorKind, Secret, Settings,
+    BaseUrl, Binder, BoundModel, ChatRequest, Environment, FinishReason, HttpClient, Message, ModelConfig,
+    ModelError, ModelErrorKind, Secret, Settings,
 };
 use flowrun_mock_llm::{FaultKind, MockServer, Plan, Rule};
 use serde_json::{Value, json};
@@ -15,24 +15,14 @@ const KEY: &str = "sk-never-to-be-seen";
 
 /// A model at the address; `config` is merged over quick retries.
 fn model_at(address: &str, config: &Value) -> BoundModel {
-    let mut merged = json!({ "retry": { "tries": 3, "initial_delay": 0.001, "max_delay": 0.002 }, "model": "small" });
-    merged
-        .as_object_mut()
-        .unwrap()
-        .extend(config.as_object().unwrap().clone());
+    let mut merged =
+        json!({ "retry": { "tries": 3, "initial_delay": 0.001, "max_delay": 0.002 }, "model": "small" });
+    merged.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
     let config: ModelConfig = serde_json::from_value(merged).unwrap();
-    let environment = Environment {
-        openai_api_key: Some(Secret::new(KEY)),
-        openai_base_url: Some(BaseUrl::new(address)),
-    };
+    let environment =
+        Environment { openai_api_key: Some(Secret::new(KEY)), openai_base_url: Some(BaseUrl::new(address)) };
     let http = HttpClient::new().unwrap();
-    Binder {
-        environment: &environment,
-        overrides: &[],
-        http: &http,
-    }
-    .bind("writer", &config, false)
-    .unwrap()
+    Binder { environment: &environment, overrides: &[], http: &http }.bind("writer", &config, false).unwrap()
 }
 
 fn request(prompt: &str) -> ChatRequest {
@@ -52,36 +42,18 @@ async fn call(plan: Plan) -> (Result<flowrun_llm::Reply, ModelError>, MockServer
 
 #[tokio::test]
 async fn a_reply_is_read_whole() {
-    let cut = Rule {
-        finish_reason: "length".to_owned(),
-        ..Rule::new("", "a text that is c")
-    };
-    let (reply, server) = call(Plan {
-        rules: vec![cut],
-        record: true,
-        ..Plan::default()
-    })
-    .await;
+    let cut = Rule { finish_reason: "length".to_owned(), ..Rule::new("", "a text that is c") };
+    let (reply, server) = call(Plan { rules: vec![cut], record: true, ..Plan::default() }).await;
     let reply = reply.unwrap();
     assert_eq!(
         (reply.text.as_str(), reply.finish_reason, reply.tries),
         ("a text that is c", FinishReason::Length, 1)
     );
-    assert_eq!(
-        (
-            reply.usage.input_tokens,
-            reply.usage.output_tokens,
-            reply.usage.reported
-        ),
-        (3, 4, true)
-    );
+    assert_eq!((reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.reported), (3, 4, true));
     assert_eq!(reply.served_by.as_deref(), Some("small"));
     let seen = &server.recorded()[0];
     assert_eq!(seen.identity.as_deref(), Some("0123abcd"));
-    assert_eq!(
-        seen.authorization.as_deref(),
-        Some("Bearer sk-never-to-be-seen")
-    );
+    assert_eq!(seen.authorization.as_deref(), Some("Bearer sk-never-to-be-seen"));
     assert_eq!(
         seen.body,
         json!({ "model": "small", "messages": [{ "role": "user", "content": "Income: 7" }], "stream": false })
@@ -115,14 +87,8 @@ async fn what_cannot_pass_is_not_tried_again() {
         assert_eq!(server.counters().requests, 1, "{fault}");
         if let Status(status) = fault {
             assert_eq!(error.status, Some(status));
-            assert!(
-                error.body.as_deref().unwrap().contains("the plan answers"),
-                "{error:?}"
-            );
-            assert!(
-                error.to_string().contains(&format!("answered {status} (")),
-                "{error}"
-            );
+            assert!(error.body.as_deref().unwrap().contains("the plan answers"), "{error:?}");
+            assert!(error.to_string().contains(&format!("answered {status} (")), "{error}");
         }
     }
 }
@@ -147,22 +113,14 @@ async fn what_may_pass_is_tried_again_under_the_same_name() {
         let seen = server.recorded();
         assert_eq!(seen.len(), 3, "{fault}");
         assert!(
-            seen.iter()
-                .all(|request| *request == seen[0]
-                    && request.identity.as_deref() == Some("0123abcd")),
+            seen.iter().all(|request| *request == seen[0] && request.identity.as_deref() == Some("0123abcd")),
             "{seen:?}"
         );
 
         let (reply, server) = call(Plan::always(fault)).await;
         let error = reply.unwrap_err();
         assert_eq!(
-            (
-                error.kind,
-                error.status,
-                error.retryable(),
-                error.fatal(),
-                error.tries
-            ),
+            (error.kind, error.status, error.retryable(), error.fatal(), error.tries),
             (kind, status, true, false, 3),
             "{fault}: {error}"
         );
@@ -177,8 +135,7 @@ async fn an_error_in_a_good_status_is_quoted() {
     let (reply, _server) = call(Plan::always(FaultKind::NoChoice)).await;
     let error = reply.unwrap_err();
     assert!(
-        error.detail.contains("missing field `choices`")
-            && error.detail.ends_with(": upstream has failed"),
+        error.detail.contains("missing field `choices`") && error.detail.ends_with(": upstream has failed"),
         "{error}"
     );
 }
@@ -196,18 +153,9 @@ async fn the_wait_that_the_server_asks_for_is_kept() {
 
 #[tokio::test]
 async fn a_slow_body_meets_the_timeout_of_each_try() {
-    let server = MockServer::start(Plan::always(FaultKind::Slow))
-        .await
-        .unwrap();
-    let error = model_at(&server.base_url(), &json!({ "timeout": 0.1 }))
-        .chat(&request("x"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.kind, error.tries, error.status),
-        (ModelErrorKind::Timeout, 3, None),
-        "{error}"
-    );
+    let server = MockServer::start(Plan::always(FaultKind::Slow)).await.unwrap();
+    let error = model_at(&server.base_url(), &json!({ "timeout": 0.1 })).chat(&request("x")).await.unwrap_err();
+    assert_eq!((error.kind, error.tries, error.status), (ModelErrorKind::Timeout, 3, None), "{error}");
 }
 
 #[tokio::test]
@@ -215,39 +163,25 @@ async fn a_server_that_is_not_there_is_a_connection_error() {
     let server = MockServer::start(Plan::default()).await.unwrap();
     let address = server.base_url();
     server.shutdown().await;
-    let error = model_at(
-        &address.replace("http://", "http://me:hunter2@"),
-        &json!({}),
-    )
-    .chat(&request("x"))
-    .await
-    .unwrap_err();
-    assert_eq!(
-        (error.kind, error.tries),
-        (ModelErrorKind::Connection, 3),
-        "{error}"
-    );
+    let error = model_at(&address.replace("http://", "http://me:hunter2@"), &json!({}))
+        .chat(&request("x"))
+        .await
+        .unwrap_err();
+    assert_eq!((error.kind, error.tries), (ModelErrorKind::Connection, 3), "{error}");
     assert!(
-        error.to_string().contains("127.0.0.1")
-            && !format!("{error} {error:?}").contains("hunter2"),
+        error.to_string().contains("127.0.0.1") && !format!("{error} {error:?}").contains("hunter2"),
         "{error:?}"
     );
 }
 
 #[tokio::test]
 async fn settings_of_a_call_are_merged_over_those_of_the_model() {
-    let server = MockServer::start(Plan {
-        record: true,
-        ..Plan::default()
-    })
-    .await
-    .unwrap();
+    let server = MockServer::start(Plan { record: true, ..Plan::default() }).await.unwrap();
     let model = model_at(
         &format!("{}/", server.base_url()),
         &json!({ "temperature": 0.7, "max_tokens": 100, "seed": "auto", "stop": ["END"], "extra": { "reasoning_effort": "low" } }),
     );
-    let settings =
-        serde_json::from_value(json!({ "temperature": 0.0, "extra": { "user": "u" } })).unwrap();
+    let settings = serde_json::from_value(json!({ "temperature": 0.0, "extra": { "user": "u" } })).unwrap();
     for identity in ["aa", "bb", "aa"] {
         model
             .chat(&ChatRequest {
@@ -258,11 +192,7 @@ async fn settings_of_a_call_are_merged_over_those_of_the_model() {
             .await
             .unwrap();
     }
-    let bodies: Vec<Value> = server
-        .recorded()
-        .into_iter()
-        .map(|request| request.body)
-        .collect();
+    let bodies: Vec<Value> = server.recorded().into_iter().map(|request| request.body).collect();
     let seed = bodies[0]["seed"].as_i64().unwrap();
     assert_eq!(
         bodies[0],
@@ -277,28 +207,11 @@ async fn settings_of_a_call_are_merged_over_those_of_the_model() {
 
 #[tokio::test]
 async fn a_server_without_a_key_gets_none() {
-    let server = MockServer::start(Plan {
-        record: true,
-        ..Plan::default()
-    })
-    .await
-    .unwrap();
-    let environment = Environment {
-        openai_api_key: None,
-        openai_base_url: Some(BaseUrl::new(server.base_url())),
-    };
+    let server = MockServer::start(Plan { record: true, ..Plan::default() }).await.unwrap();
+    let environment = Environment { openai_api_key: None, openai_base_url: Some(BaseUrl::new(server.base_url())) };
     let http = HttpClient::new().unwrap();
-    let binder = Binder {
-        environment: &environment,
-        overrides: &[],
-        http: &http,
-    };
-    binder
-        .bind("writer", &ModelConfig::default(), false)
-        .unwrap()
-        .chat(&request("x"))
-        .await
-        .unwrap();
+    let binder = Binder { environment: &environment, overrides: &[], http: &http };
+    binder.bind("writer", &ModelConfig::default(), false).unwrap().chat(&request("x")).await.unwrap();
     assert_eq!(server.recorded()[0].authorization, None);
 }
 
@@ -306,10 +219,7 @@ async fn a_server_without_a_key_gets_none() {
 async fn the_key_is_in_no_error_even_where_the_server_repeats_it() {
     let (reply, _server) = call(Plan::always(FaultKind::Status(401))).await;
     let error = reply.unwrap_err();
-    assert!(
-        error.body.as_deref().unwrap().contains("`Bearer ***`"),
-        "{error:?}"
-    );
+    assert!(error.body.as_deref().unwrap().contains("`Bearer ***`"), "{error:?}");
     assert!(!format!("{error} {error:?}").contains(KEY), "{error:?}");
 }
 
@@ -317,13 +227,9 @@ async fn the_key_is_in_no_error_even_where_the_server_repeats_it() {
 async fn an_offline_model_does_not_answer_itself() {
     let environment = Environment::default();
     let http = HttpClient::new().unwrap();
-    let model = Binder {
-        environment: &environment,
-        overrides: &[],
-        http: &http,
-    }
-    .bind("writer", &ModelConfig::default(), true)
-    .unwrap();
+    let model = Binder { environment: &environment, overrides: &[], http: &http }
+        .bind("writer", &ModelConfig::default(), true)
+        .unwrap();
     let error = model.chat(&request("x")).await.unwrap_err();
     assert_eq!((error.code(), error.tries), ("model.no_template", 0));
     assert!(model.is_offline() && error.detail.contains("`writer`"));

@@ -84,12 +84,7 @@ impl Tally {
     }
 
     /// Counts a fault, unless the call has met as many as the plan allows.
-    pub(crate) fn fault(
-        &self,
-        identity: Option<&str>,
-        kind: FaultKind,
-        per_call: Option<u32>,
-    ) -> bool {
+    pub(crate) fn fault(&self, identity: Option<&str>, kind: FaultKind, per_call: Option<u32>) -> bool {
         let mut state = self.state();
         if let Some(call) = identity.and_then(|identity| state.calls.get_mut(identity)) {
             if per_call.is_some_and(|most| call.faults >= most) {
@@ -125,10 +120,7 @@ impl Tally {
 
     pub(crate) fn counters(&self) -> Counters {
         let state = self.state();
-        Counters {
-            identities: state.calls.len() as u64,
-            ..state.counters.clone()
-        }
+        Counters { identities: state.calls.len() as u64, ..state.counters.clone() }
     }
 
     pub(crate) fn recorded(&self) -> Vec<Recorded> {
@@ -138,9 +130,6 @@ impl Tally {
     /// Forgets everything; requests that wait stay in flight.
     pub(crate) fn reset(&self) {
         let mut state = self.state();
-        *state = State {
-            in_flight: state.in_flight,
-            ..State::default()
-        };
+        *state = State { in_flight: state.in_flight, ..State::default() };
     }
 }

@@ -50,10 +50,7 @@ impl Drop for Waiting<'_> {
 }
 
 /// Answers one request. An error closes the connection without an answer.
-pub(crate) async fn answer(
-    shared: Arc<Shared>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Dropped> {
+pub(crate) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/v1/chat/completions") => complete(&shared, request).await,
         (&Method::GET, "/v1/models") => Ok(respond(
@@ -65,11 +62,7 @@ pub(crate) async fn answer(
             shared.tally.reset();
             Ok(respond(StatusCode::OK, &json!({})))
         }
-        (method, path) => Ok(failure(
-            StatusCode::NOT_FOUND,
-            &format!("there is no {method} {path}"),
-            "not_found",
-        )),
+        (method, path) => Ok(failure(StatusCode::NOT_FOUND, &format!("there is no {method} {path}"), "not_found")),
     }
 }
 
@@ -85,19 +78,13 @@ async fn complete(shared: &Shared, request: Request<Incoming>) -> Result<Respons
         Ok(failure(status, why, "invalid_request_error"))
     };
     let Ok(body) = Limited::new(body, LARGEST_REQUEST).collect().await else {
-        return refuse(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the request is larger than 8 MiB, or broke off",
-        );
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 8 MiB, or broke off");
     };
     let body = body.to_bytes();
     let request: replies::Request<'_> = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => {
-            return refuse(
-                StatusCode::BAD_REQUEST,
-                &format!("the request is no chat completion: {error}"),
-            );
+            return refuse(StatusCode::BAD_REQUEST, &format!("the request is no chat completion: {error}"));
         }
     };
     if shared.plan.record {
@@ -112,14 +99,10 @@ async fn complete(shared: &Shared, request: Request<Incoming>) -> Result<Respons
 
     let mut draw = Draw::new(shared.plan.seed, arrival);
     let faults = &shared.plan.faults;
-    let fault = draw
-        .fault(faults, arrival)
-        .filter(|kind| shared.tally.fault(identity, *kind, faults.per_call));
+    let fault = draw.fault(faults, arrival).filter(|kind| shared.tally.fault(identity, *kind, faults.per_call));
     if let Some(kind @ (FaultKind::Status(_) | FaultKind::Quota)) = fault {
         let response = refused(shared, kind, text(AUTHORIZATION.as_str()));
-        shared
-            .tally
-            .answered(identity, response.status().as_u16(), false);
+        shared.tally.answered(identity, response.status().as_u16(), false);
         return Ok(response);
     }
     let latency = draw.latency(shared.plan.latency);
@@ -133,17 +116,14 @@ async fn complete(shared: &Shared, request: Request<Incoming>) -> Result<Respons
         None if request.stream => whole("text/event-stream", events(&request, &answer)),
         None => respond(StatusCode::OK, &completion(&request, &answer)),
     };
-    shared
-        .tally
-        .answered(identity, StatusCode::OK.as_u16(), fault.is_none());
+    shared.tally.answered(identity, StatusCode::OK.as_u16(), fault.is_none());
     Ok(response)
 }
 
 /// A fault that is a status. The refusal of a key quotes it, as some real servers do.
 fn refused(shared: &Shared, kind: FaultKind, authorization: Option<&str>) -> Response<Body> {
     let FaultKind::Status(status) = kind else {
-        let message =
-            "You exceeded your current quota, please check your plan and billing details.";
+        let message = "You exceeded your current quota, please check your plan and billing details.";
         return failure(StatusCode::TOO_MANY_REQUESTS, message, "insufficient_quota");
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -151,28 +131,16 @@ fn refused(shared: &Shared, kind: FaultKind, authorization: Option<&str>) -> Res
     if let (StatusCode::UNAUTHORIZED, Some(authorization)) = (status, authorization) {
         message = format!("{message} to `{authorization}`");
     }
-    let code = status
-        .canonical_reason()
-        .unwrap_or("error")
-        .to_lowercase()
-        .replace(' ', "_");
+    let code = status.canonical_reason().unwrap_or("error").to_lowercase().replace(' ', "_");
     let mut response = failure(status, &message, &code);
-    if matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-    ) {
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         retry_after(response.headers_mut(), &shared.plan);
     }
     response
 }
 
 fn retry_after(headers: &mut HeaderMap, plan: &Plan) {
-    if let Some(Ok(value)) = plan
-        .faults
-        .retry_after
-        .as_deref()
-        .map(HeaderValue::from_str)
-    {
+    if let Some(Ok(value)) = plan.faults.retry_after.as_deref().map(HeaderValue::from_str) {
         headers.insert(RETRY_AFTER, value);
     }
     if let Some(ms) = plan.faults.retry_after_ms {
@@ -181,24 +149,17 @@ fn retry_after(headers: &mut HeaderMap, plan: &Plan) {
 }
 
 /// A good reply that something happens to.
-fn spoiled(
-    shared: &Shared,
-    kind: FaultKind,
-    request: &replies::Request<'_>,
-    answer: &Answer,
-) -> Response<Body> {
+fn spoiled(shared: &Shared, kind: FaultKind, request: &replies::Request<'_>, answer: &Answer) -> Response<Body> {
     let good = || Bytes::from(completion(request, answer).to_string());
     let half = |body: &Bytes| body.slice(..body.len() / 2);
     match kind {
         FaultKind::Truncated => whole("application/json", half(&good())),
-        FaultKind::Malformed => whole(
-            "text/html",
-            Bytes::from_static(b"<html><body>upstream is warming up</body></html>"),
-        ),
-        FaultKind::NoChoice => respond(
-            StatusCode::OK,
-            &json!({ "error": { "message": "upstream has failed", "code": 502 } }),
-        ),
+        FaultKind::Malformed => {
+            whole("text/html", Bytes::from_static(b"<html><body>upstream is warming up</body></html>"))
+        }
+        FaultKind::NoChoice => {
+            respond(StatusCode::OK, &json!({ "error": { "message": "upstream has failed", "code": 502 } }))
+        }
         FaultKind::Empty => {
             let mut reply = completion(request, answer);
             reply["choices"][0]["message"]["content"] = Value::Null;
@@ -212,11 +173,9 @@ fn spoiled(
             let body = good();
             let (length, pause) = (
                 body.len(),
-                Duration::from_millis(shared.plan.faults.slow_ms)
-                    / u32::try_from(DRIPS).unwrap_or(1),
+                Duration::from_millis(shared.plan.faults.slow_ms) / u32::try_from(DRIPS).unwrap_or(1),
             );
-            let pieces =
-                (0..DRIPS).map(move |n| body.slice(length * n / DRIPS..length * (n + 1) / DRIPS));
+            let pieces = (0..DRIPS).map(move |n| body.slice(length * n / DRIPS..length * (n + 1) / DRIPS));
             let drip = stream::iter(pieces).then(move |piece| async move {
                 tokio::time::sleep(pause).await;
                 Ok(piece)
@@ -230,10 +189,7 @@ fn spoiled(
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 Err(Dropped)
             });
-            streamed(
-                Some(body.len()),
-                stream::iter([Ok(half(&body))]).chain(broken),
-            )
+            streamed(Some(body.len()), stream::iter([Ok(half(&body))]).chain(broken))
         }
     }
 }
@@ -266,43 +222,22 @@ fn events(request: &replies::Request<'_>, answer: &Answer) -> Bytes {
         json!({ "id": id, "object": "chat.completion.chunk", "created": 0, "model": request.model, "choices": choices, "usage": usage })
     };
     let delta = |delta: Value, reason: Value| {
-        chunk(
-            json!([{ "index": 0, "delta": delta, "finish_reason": reason }]),
-            Value::Null,
-        )
+        chunk(json!([{ "index": 0, "delta": delta, "finish_reason": reason }]), Value::Null)
     };
 
-    let mut chunks = vec![delta(
-        json!({ "role": "assistant", "content": "" }),
-        Value::Null,
-    )];
-    chunks.extend(
-        answer
-            .text
-            .split_inclusive(' ')
-            .map(|word| delta(json!({ "content": word }), Value::Null)),
-    );
+    let mut chunks = vec![delta(json!({ "role": "assistant", "content": "" }), Value::Null)];
+    chunks.extend(answer.text.split_inclusive(' ').map(|word| delta(json!({ "content": word }), Value::Null)));
     chunks.push(delta(json!({}), json!(answer.finish_reason)));
-    if request
-        .stream_options
-        .as_ref()
-        .is_some_and(|options| options.include_usage)
-    {
+    if request.stream_options.as_ref().is_some_and(|options| options.include_usage) {
         chunks.push(chunk(json!([]), usage(request, answer)));
     }
-    let lines = chunks
-        .iter()
-        .map(Value::to_string)
-        .chain(["[DONE]".to_owned()]);
+    let lines = chunks.iter().map(Value::to_string).chain(["[DONE]".to_owned()]);
     let text = lines.fold(String::new(), |text, data| text + "data: " + &data + "\n\n");
     text.into()
 }
 
 fn failure(status: StatusCode, message: &str, code: &str) -> Response<Body> {
-    respond(
-        status,
-        &json!({ "error": { "message": message, "type": code, "param": null, "code": code } }),
-    )
+    respond(status, &json!({ "error": { "message": message, "type": code, "param": null, "code": code } }))
 }
 
 fn respond(status: StatusCode, body: &Value) -> Response<Body> {
@@ -313,9 +248,7 @@ fn respond(status: StatusCode, body: &Value) -> Response<Body> {
 
 fn whole(content_type: &'static str, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::new(body)));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -325,13 +258,9 @@ fn streamed(
 ) -> Response<Body> {
     let body = StreamBody::new(body.map(|piece| piece.map(Frame::data)));
     let mut response = Response::new(Either::Right(BoxBody::new(body)));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(length) = length {
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     response
 }

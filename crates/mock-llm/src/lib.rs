@@ -21,10 +21,7 @@
 //! # }
 //! ```
 
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, reason = "a test that panics here has failed")
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics here has failed"))]
 
 mod counters;
 mod draw;

@@ -52,8 +52,7 @@ impl Args {
             Some(path) => {
                 let text = fs::read_to_string(path)
                     .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-                serde_json::from_str(&text)
-                    .map_err(|error| format!("{} is no plan: {error}", path.display()))?
+                serde_json::from_str(&text).map_err(|error| format!("{} is no plan: {error}", path.display()))?
             }
             None => Plan::default(),
         };
@@ -77,48 +76,28 @@ fn milliseconds(text: &str) -> Result<f64, String> {
         (None, Some(number)) => (number, 1000.0),
         (None, None) => return Err("write a time with its unit, as in 50ms or 1.5s".to_owned()),
     };
-    number
-        .parse::<f64>()
-        .map(|number| number * unit)
-        .map_err(|error| error.to_string())
+    number.parse::<f64>().map(|number| number * unit).map_err(|error| error.to_string())
 }
 
 fn lognormal(text: &str) -> Result<Latency, String> {
-    let (mean, sigma) = text
-        .split_once(',')
-        .ok_or("write the mean and sigma, as in 50ms,1.0")?;
+    let (mean, sigma) = text.split_once(',').ok_or("write the mean and sigma, as in 50ms,1.0")?;
     Ok(Latency::Lognormal {
         mean_ms: milliseconds(mean)?,
-        sigma: sigma
-            .parse()
-            .map_err(|error| format!("sigma `{sigma}`: {error}"))?,
+        sigma: sigma.parse().map_err(|error| format!("sigma `{sigma}`: {error}"))?,
     })
 }
 
 fn fault(text: &str) -> Result<(FaultKind, f64), String> {
-    let (kind, share) = text
-        .split_once('=')
-        .ok_or("write a fault and its share, as in 429=0.1")?;
-    let kind = kind
-        .parse::<FaultKind>()
-        .map_err(|error| error.to_string())?;
-    Ok((
-        kind,
-        share
-            .parse()
-            .map_err(|error| format!("share `{share}`: {error}"))?,
-    ))
+    let (kind, share) = text.split_once('=').ok_or("write a fault and its share, as in 429=0.1")?;
+    let kind = kind.parse::<FaultKind>().map_err(|error| error.to_string())?;
+    Ok((kind, share.parse().map_err(|error| format!("share `{share}`: {error}"))?))
 }
 
 async fn run(args: &Args) -> Result<(), String> {
-    let server = MockServer::start_at(args.plan()?, args.port)
-        .await
-        .map_err(|error| error.to_string())?;
+    let server = MockServer::start_at(args.plan()?, args.port).await.map_err(|error| error.to_string())?;
     writeln!(io::stdout(), "{}", server.base_url())
         .map_err(|error| format!("cannot print the address: {error}"))?;
-    tokio::signal::ctrl_c()
-        .await
-        .map_err(|error| format!("cannot wait for the interrupt: {error}"))?;
+    tokio::signal::ctrl_c().await.map_err(|error| format!("cannot wait for the interrupt: {error}"))?;
     server.shutdown().await;
     Ok(())
 }

@@ -29,27 +29,13 @@ impl Plan {
     /// A plan whose first requests meet the given faults, in order of arrival, and whose requests are recorded.
     pub fn failing(faults: impl IntoIterator<Item = FaultKind>) -> Self {
         let script = faults.into_iter().map(Some).collect();
-        Self {
-            faults: Faults {
-                script,
-                ..Faults::default()
-            },
-            record: true,
-            ..Self::default()
-        }
+        Self { faults: Faults { script, ..Faults::default() }, record: true, ..Self::default() }
     }
 
     /// A plan whose every request meets the given fault.
     pub fn always(fault: FaultKind) -> Self {
         let shares = BTreeMap::from([(fault, 1.0)]);
-        Self {
-            faults: Faults {
-                shares,
-                ..Faults::default()
-            },
-            record: true,
-            ..Self::default()
-        }
+        Self { faults: Faults { shares, ..Faults::default() }, record: true, ..Self::default() }
     }
 }
 
@@ -179,9 +165,7 @@ impl FromStr for FaultKind {
         NAMED
             .into_iter()
             .find(|kind| kind.to_string() == text)
-            .ok_or_else(|| FaultKindError {
-                text: text.to_owned(),
-            })
+            .ok_or_else(|| FaultKindError { text: text.to_owned() })
     }
 }
 
@@ -228,11 +212,7 @@ fn stop() -> String {
 impl Rule {
     /// A rule whose replies are complete.
     pub fn new(when: impl Into<String>, reply: impl Into<String>) -> Self {
-        Self {
-            when: when.into(),
-            reply: reply.into(),
-            finish_reason: stop(),
-        }
+        Self { when: when.into(), reply: reply.into(), finish_reason: stop() }
     }
 }
 
@@ -248,10 +228,7 @@ pub struct Verdicts {
 
 impl Default for Verdicts {
     fn default() -> Self {
-        Self {
-            valid: 0.9,
-            invalid: 0.1,
-        }
+        Self { valid: 0.9, invalid: 0.1 }
     }
 }
 
@@ -269,10 +246,7 @@ mod tests {
             "verdicts": { "valid": 0.5, "invalid": 0.5 }
         }"#;
         let plan: Plan = serde_json::from_str(text).unwrap();
-        assert_eq!(
-            plan.faults.script,
-            [Some(FaultKind::Status(429)), None, Some(FaultKind::Drop)]
-        );
+        assert_eq!(plan.faults.script, [Some(FaultKind::Status(429)), None, Some(FaultKind::Drop)]);
         assert_eq!(plan.rules[0].finish_reason, "stop");
         let again: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
         assert_eq!(again, plan);
@@ -281,12 +255,7 @@ mod tests {
     #[test]
     fn unknown_faults_are_refused() {
         for text in ["200", "600", "explode", ""] {
-            assert!(
-                text.parse::<FaultKind>()
-                    .unwrap_err()
-                    .to_string()
-                    .contains("malformed")
-            );
+            assert!(text.parse::<FaultKind>().unwrap_err().to_string().contains("malformed"));
         }
     }
 }

@@ -40,10 +40,7 @@ pub(crate) struct StreamOptions {
 impl Request<'_> {
     /// The system messages and the last user message, joined by line breaks.
     fn prompt(&self) -> Cow<'_, str> {
-        let last_user = self
-            .messages
-            .iter()
-            .rposition(|message| message.role == "user");
+        let last_user = self.messages.iter().rposition(|message| message.role == "user");
         let mut parts = self
             .messages
             .iter()
@@ -57,10 +54,7 @@ impl Request<'_> {
 
     /// Tokens of the messages, at four characters each.
     pub(crate) fn tokens(&self) -> usize {
-        self.messages
-            .iter()
-            .map(|message| tokens(&message.content))
-            .sum()
+        self.messages.iter().map(|message| tokens(&message.content)).sum()
     }
 }
 
@@ -87,18 +81,11 @@ pub(crate) struct Replies {
 
 impl Replies {
     pub(crate) fn new(plan: &Plan) -> Result<Self, StartError> {
-        let expression =
-            |text: &str| Regex::new(text).map_err(|error| StartError::Rule(Box::new(error)));
+        let expression = |text: &str| Regex::new(text).map_err(|error| StartError::Rule(Box::new(error)));
         let rules = plan
             .rules
             .iter()
-            .map(|rule| {
-                Ok((
-                    expression(&rule.when)?,
-                    rule.reply.clone(),
-                    rule.finish_reason.clone(),
-                ))
-            })
+            .map(|rule| Ok((expression(&rule.when)?, rule.reply.clone(), rule.finish_reason.clone())))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             rules,
@@ -109,18 +96,11 @@ impl Replies {
     }
 
     /// The answer to a request; `body` is its bytes.
-    pub(crate) fn answer(
-        &self,
-        request: &Request<'_>,
-        body: &[u8],
-        identity: Option<&str>,
-    ) -> Answer {
+    pub(crate) fn answer(&self, request: &Request<'_>, body: &[u8], identity: Option<&str>) -> Answer {
         let hash = hash(body, identity);
         let prompt = request.prompt();
-        let matched = self
-            .rules
-            .iter()
-            .find_map(|(when, reply, reason)| Some((when.captures(&prompt)?, reply, reason)));
+        let matched =
+            self.rules.iter().find_map(|(when, reply, reason)| Some((when.captures(&prompt)?, reply, reason)));
         let (text, finish_reason) = if let Some((captures, reply, reason)) = matched {
             let mut text = String::new();
             captures.expand(reply, &mut text);
@@ -130,20 +110,13 @@ impl Replies {
         } else {
             (write(&prompt, hash), "stop".to_owned())
         };
-        Answer {
-            text,
-            finish_reason,
-            id: hash,
-        }
+        Answer { text, finish_reason, id: hash }
     }
 }
 
 fn hash(body: &[u8], identity: Option<&str>) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    hasher
-        .update(identity.unwrap_or_default().as_bytes())
-        .update(&[0])
-        .update(body);
+    hasher.update(identity.unwrap_or_default().as_bytes()).update(&[0]).update(body);
     let mut word = [0; 8];
     hasher.finalize_xof().fill(&mut word);
     u64::from_le_bytes(word)
@@ -198,9 +171,7 @@ fn facts(prompt: &str) -> impl Iterator<Item = (&str, &str)> {
         let value = value.strip_prefix(' ')?.trim();
         let is_key = key.len() <= 40
             && key.starts_with(char::is_alphabetic)
-            && key
-                .chars()
-                .all(|letter| letter.is_alphanumeric() || " _-()/%".contains(letter));
+            && key.chars().all(|letter| letter.is_alphanumeric() || " _-()/%".contains(letter));
         (is_key && !value.is_empty() && value.len() <= 120).then_some((key, value))
     })
 }
@@ -213,21 +184,16 @@ mod tests {
     use crate::Rule;
 
     fn answer(plan: &Plan, messages: &[(&str, &str)], identity: &str) -> Answer {
-        let messages: Vec<_> = messages
-            .iter()
-            .map(|(role, content)| json!({ "role": role, "content": content }))
-            .collect();
+        let messages: Vec<_> =
+            messages.iter().map(|(role, content)| json!({ "role": role, "content": content })).collect();
         let body = json!({ "model": "m", "messages": messages }).to_string();
         let request: Request<'_> = serde_json::from_str(&body).unwrap();
-        Replies::new(plan)
-            .unwrap()
-            .answer(&request, body.as_bytes(), Some(identity))
+        Replies::new(plan).unwrap().answer(&request, body.as_bytes(), Some(identity))
     }
 
     #[test]
     fn texts_carry_the_data_and_depend_on_the_call_alone() {
-        let prompt =
-            "Write about:\n- Income: 52,000\nLoan amount: 10 000 EUR\nSee http://x: no\nEmpty:\n";
+        let prompt = "Write about:\n- Income: 52,000\nLoan amount: 10 000 EUR\nSee http://x: no\nEmpty:\n";
         let text = |identity| answer(&Plan::default(), &[("user", prompt)], identity).text;
         assert!(text("a").starts_with("Justification: "));
         for fact in ["Income", "52,000", "Loan amount", "10 000 EUR"] {
@@ -235,91 +201,34 @@ mod tests {
         }
         assert!(!text("a").contains("Empty") && !text("a").contains("http"));
         assert_eq!(text("a"), text("a"));
-        assert!(
-            ["b", "c", "d", "e"]
-                .iter()
-                .any(|identity| text(identity) != text("a"))
-        );
+        assert!(["b", "c", "d", "e"].iter().any(|identity| text(identity) != text("a")));
     }
 
     #[test]
     fn verdicts_have_their_shares() {
         let count = |verdicts, word| {
-            let plan = Plan {
-                verdicts,
-                ..Plan::default()
-            };
+            let plan = Plan { verdicts, ..Plan::default() };
             (0..1000)
                 .filter(|n: &u32| {
-                    answer(&plan, &[("user", "Say VALID or INVALID.")], &n.to_string())
-                        .text
-                        .starts_with(word)
+                    answer(&plan, &[("user", "Say VALID or INVALID.")], &n.to_string()).text.starts_with(word)
                 })
                 .count()
         };
         assert!((70..130).contains(&count(Verdicts::default(), "INVALID")));
-        assert_eq!(
-            count(
-                Verdicts {
-                    valid: 1.0,
-                    invalid: 0.0
-                },
-                "VALID"
-            ),
-            1000
-        );
-        assert_eq!(
-            count(
-                Verdicts {
-                    valid: 0.0,
-                    invalid: 0.0
-                },
-                "The text"
-            ),
-            1000
-        );
-        assert!(
-            answer(&Plan::default(), &[("user", "This is INVALID.")], "a")
-                .text
-                .starts_with("Justification")
-        );
+        assert_eq!(count(Verdicts { valid: 1.0, invalid: 0.0 }, "VALID"), 1000);
+        assert_eq!(count(Verdicts { valid: 0.0, invalid: 0.0 }, "The text"), 1000);
+        assert!(answer(&Plan::default(), &[("user", "This is INVALID.")], "a").text.starts_with("Justification"));
     }
 
     #[test]
     fn the_first_rule_that_matches_answers() {
-        let cut = Rule {
-            finish_reason: "length".to_owned(),
-            ..Rule::new("long", "cut")
-        };
+        let cut = Rule { finish_reason: "length".to_owned(), ..Rule::new("long", "cut") };
         let plan = Plan {
-            rules: vec![
-                Rule::new(r"capital of (?<land>\w+)", "${land} City"),
-                cut,
-                Rule::new("", "else"),
-            ],
+            rules: vec![Rule::new(r"capital of (?<land>\w+)", "${land} City"), cut, Rule::new("", "else")],
             ..Plan::default()
         };
-        assert_eq!(
-            answer(
-                &plan,
-                &[("system", "long"), ("user", "the capital of Peru?")],
-                ""
-            )
-            .text,
-            "Peru City"
-        );
-        assert_eq!(
-            answer(&plan, &[("system", "long"), ("user", "x")], "").finish_reason,
-            "length"
-        );
-        assert_eq!(
-            answer(
-                &plan,
-                &[("user", "long"), ("assistant", "y"), ("user", "x")],
-                ""
-            )
-            .text,
-            "else"
-        );
+        assert_eq!(answer(&plan, &[("system", "long"), ("user", "the capital of Peru?")], "").text, "Peru City");
+        assert_eq!(answer(&plan, &[("system", "long"), ("user", "x")], "").finish_reason, "length");
+        assert_eq!(answer(&plan, &[("user", "long"), ("assistant", "y"), ("user", "x")], "").text, "else");
     }
 }

@@ -39,23 +39,12 @@ impl MockServer {
         draw::check(&plan)?;
         let replies = Replies::new(&plan)?;
         let bound = |source| StartError::Bind { port, source };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .await
-            .map_err(bound)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(bound)?;
         let address = listener.local_addr().map_err(bound)?;
-        let shared = Arc::new(Shared {
-            plan,
-            replies,
-            tally: Tally::default(),
-        });
+        let shared = Arc::new(Shared { plan, replies, tally: Tally::default() });
         let (stop, stopped) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, shared.clone(), stopped));
-        Ok(Self {
-            address,
-            shared,
-            stop,
-            accepting,
-        })
+        Ok(Self { address, shared, stop, accepting })
     }
 
     /// The address for a model's `base_url`: `http://127.0.0.1:PORT/v1`.
@@ -121,8 +110,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, mut stopped: watch::Recei
         return;
     }
     let service = service_fn(move |request| exchange::answer(shared.clone(), request));
-    let mut connection =
-        std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    let mut connection = std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         _ = connection.as_mut() => {}
         _ = stopped.changed() => {

@@ -147,20 +147,21 @@ impl Step for Extract {
         let (found, wanted) = match how {
             How::Markers => {
                 let (after, before) = (self.after.as_deref(), self.before.as_deref());
-                let markers: Vec<_> = after.into_iter().chain(before).map(|m| format!("`{m}`")).collect();
-                (between(text, after, before), format!("text at {}", markers.join(" and ")))
+                let after_words = after.map(|m| format!(" after `{m}`")).unwrap_or_default();
+                let before_words = before.map(|m| format!(" before `{m}`")).unwrap_or_default();
+                (between(text, after, before), format!("nothing{after_words}{before_words}"))
             }
-            How::Regex(regex) => (matched(text, regex), format!("match of `{regex}`")),
+            How::Regex(regex) => (matched(text, regex), format!("no match of `{regex}`")),
             How::Json(query) => {
                 let found = match json_in(text) {
                     Some(json) => query.first(&json).map_err(|e| StepError::new("extract.json", e))?,
                     None => None,
                 };
-                (found, format!("JSON with {query:?}"))
+                (found, format!("no JSON in which `{query}` finds something"))
             }
         };
         let value = found.or_else(|| self.default.clone()).ok_or_else(|| {
-            StepError::new("extract.missing", format!("the text has no {wanted}"))
+            StepError::new("extract.missing", format!("the text has {wanted}"))
                 .detail("text", text.chars().take(2000).collect::<String>())
                 .help("retry the step that wrote it (`retry_on: [extract.missing]`), or give a `default:`")
         })?;

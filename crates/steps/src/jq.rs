@@ -19,6 +19,12 @@ impl std::fmt::Debug for Query {
     }
 }
 
+impl std::fmt::Display for Query {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.source)
+    }
+}
+
 impl Query {
     /// Compiles a query.
     ///

@@ -49,6 +49,9 @@ pub(crate) struct Map {
     parallel: Late<Parallel>,
 }
 
+/// The values that an item's flow gets, by name.
+type ItemInputs = Vec<(Arc<str>, Value)>;
+
 /// A number of items at once.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -138,7 +141,7 @@ impl Map {
         cx: &StepCx<'_>,
         sources: Vec<(Arc<str>, Source)>,
         input: &Ports,
-    ) -> Result<impl Iterator<Item = Result<Vec<(Arc<str>, Value)>, StepError>> + Send + use<>, StepError> {
+    ) -> Result<impl Iterator<Item = Result<ItemInputs, StepError>> + Send + use<>, StepError> {
         let flow = cx.flow(&self.flow)?;
         let shared: Vec<(Arc<str>, Value)> = flow
             .inputs

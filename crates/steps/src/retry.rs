@@ -34,8 +34,8 @@ pub(crate) struct Retry {
     max_trials: Late<Trials>,
     /// Errors that count as an unsuccessful trial, by code (`extract.missing`) or kind (`model.*`). If the last trial
     /// ends in one, the step fails with it.
-    #[serde(default)]
-    retry_on: Vec<String>,
+    #[serde(default, rename = "retry_on")]
+    errors: Vec<String>,
 }
 
 /// A number of trials.
@@ -53,7 +53,7 @@ fn five() -> u32 {
 
 impl Retry {
     fn is_retried(&self, error: &StepError) -> bool {
-        !error.fatal && self.retry_on.iter().any(|pattern| error.matches(pattern))
+        !error.fatal && self.errors.iter().any(|pattern| error.matches(pattern))
     }
 }
 

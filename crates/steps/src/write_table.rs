@@ -16,6 +16,7 @@ use flowrun_core::table::{RowReader, Table, TableError};
 use flowrun_core::template::Condition;
 use flowrun_core::types::Type;
 use flowrun_core::value::Value;
+use flowrun_core::words::{plural, thousands};
 use flowrun_data::Format;
 use flowrun_data::write::{TableWriter, Target, WriteReport};
 use schemars::JsonSchema;
@@ -101,7 +102,7 @@ impl WriteTable {
             let passes = condition.as_ref().map_or(Ok(true), |c| c.holds(&row))?;
             *(if passes { &mut rows } else { &mut rejected }) += 1;
         }
-        let note = format!("would write {rows} rows → {shown}");
+        let note = format!("would write {} → {shown}", plural(rows, "row"));
         Ok(Outcome::next(ports(shown, rows, rejected)).note(note))
     }
 }
@@ -222,12 +223,12 @@ impl Step for WriteTable {
             // Rejected rows of an earlier run would pass for this one's.
             remove_stale(stale)?;
         }
-        let mut note = format!("{} rows → {shown}", report.rows);
+        let mut note = format!("{} → {shown}", plural(report.rows, "row"));
         let outputs = ports(&shown, report.rows, rejects.as_ref().map_or(0, |r| r.rows));
         let step = cx.step_name().to_string();
         files.note_written(Written { step: step.clone(), holds: "accepted", path: shown, report, file: path });
         if let Some(report) = rejects {
-            note.push_str(&format!(", {} rejected → {rejected_shown}", report.rows));
+            note = format!("{note}, {} left out → {rejected_shown}", thousands(report.rows));
             files.note_written(Written {
                 step,
                 holds: "rejected",

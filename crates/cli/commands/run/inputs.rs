@@ -1,6 +1,6 @@
 //! The inputs of a run: from `-i`, from a file, from the flow's defaults.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use flowrun_core::cast::parse_text;
@@ -22,8 +22,8 @@ pub(super) fn given(
     args: &RunArgs,
     working: &Path,
     files: &mut Files,
-) -> Result<HashMap<String, Value>, Stop> {
-    let mut values = HashMap::new();
+) -> Result<BTreeMap<String, Value>, Stop> {
+    let mut values = BTreeMap::new();
     if let Some(file) = &args.inputs {
         values = from_file(file)?;
     }
@@ -76,7 +76,7 @@ fn unknown(flow: &Flow, name: &str) -> Stop {
     }
 }
 
-fn from_file(file: &Path) -> Result<HashMap<String, Value>, Stop> {
+fn from_file(file: &Path) -> Result<BTreeMap<String, Value>, Stop> {
     let name = file.display().to_string();
     let text = std::fs::read(file).map_err(|e| Stop::usage(format!("`{name}` cannot be read: {e}")))?;
     let folder = file.parent().unwrap_or(Path::new("."));
@@ -90,13 +90,14 @@ fn from_file(file: &Path) -> Result<HashMap<String, Value>, Stop> {
 /// The inputs in the flow's order, and the run's seed.
 pub(super) fn bind(
     flow: &Flow,
-    given: HashMap<String, Value>,
+    given: BTreeMap<String, Value>,
     seed: Option<u64>,
 ) -> Result<(Vec<Value>, u64), Stop> {
     let inputs = execute::bind(flow, given).map_err(|wrong| Stop::usage(wrong.join("\n       ")))?;
     let Some(name) = &flow.seed_input else { return Ok((inputs, seed.unwrap_or(0))) };
     if seed.is_some() {
-        let stop = Stop::usage(format!("the flow takes its seed from the input `{name}`, so `--seed` has no place"));
+        let stop =
+            Stop::usage(format!("the flow takes its seed from the input `{name}`, so `--seed` has no place"));
         return Err(stop.help(format!("write `-i {name}=N`")));
     }
     let place = flow.inputs.iter().position(|p| p.name == *name);

@@ -41,7 +41,9 @@ pub(super) fn bind(definitions: &[ModelDefinition], overrides: &[ModelOverride])
         if !definitions.iter().any(|d| d.name == *name) {
             let known: Vec<_> = definitions.iter().map(|d| d.name.as_str()).collect();
             let stop = Stop::usage(format!("`--model`: the flow has no model `{name}`"));
-            return Err(stop.help(format!("it has {}", if known.is_empty() { "none".into() } else { known.join(", ") })));
+            return Err(
+                stop.help(format!("it has {}", if known.is_empty() { "none".into() } else { known.join(", ") }))
+            );
         }
     }
     let environment = Environment::from_process().map_err(|e| Stop::usage(e.to_string()))?;

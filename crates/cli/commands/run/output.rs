@@ -22,7 +22,8 @@ pub(super) struct Writers {
 
 impl Writers {
     pub(super) fn new(flow: &Arc<Flow>, outputs: &[String], json: bool) -> Result<Self, Stop> {
-        let steps: Vec<&str> = flow.steps.iter().filter(|s| s.step_type == WRITE_TABLE).map(|s| &*s.name).collect();
+        let steps: Vec<&str> =
+            flow.steps.iter().filter(|s| s.step_type == WRITE_TABLE).map(|s| &*s.name).collect();
         let mut destinations = BTreeMap::new();
         for output in outputs {
             let named = output.split_once('=').filter(|(step, _)| steps.contains(step));

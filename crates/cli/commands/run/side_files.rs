@@ -4,7 +4,7 @@
 //! not how many items ran at once.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -12,27 +12,30 @@ use super::Report;
 use super::output::Writers;
 
 /// Writes the failures and, of a run that has finished, the manifest.
-pub(super) fn write(report: &Report<'_>, writers: &Writers) -> Result<(), String> {
+///
+/// Gives the file of the failures, where there is one.
+pub(super) fn write(report: &Report<'_>, writers: &Writers) -> Result<Option<PathBuf>, String> {
     let working = &report.files.working_folder;
     let written = report.files.written();
     let main = written.iter().rfind(|w| w.holds == "accepted" && Some(w.step.as_str()) == writers.main_step());
     let main = main.and_then(|w| w.file.as_deref());
     let failures = writers.side_file(working, main, "failures.jsonl");
-    write_failures(report, &failures)?;
+    let some_failed = write_failures(report, &failures)?;
     if report.ended.is_ok() {
         let manifest = writers.side_file(working, main, "manifest.json");
         replace(&manifest, format!("{:#}\n", manifest_of(report)).as_bytes())?;
     }
-    Ok(())
+    Ok(some_failed.then_some(failures))
 }
 
-fn write_failures(report: &Report<'_>, path: &Path) -> Result<(), String> {
+/// Says whether there are any.
+fn write_failures(report: &Report<'_>, path: &Path) -> Result<bool, String> {
     let failures = report.run.failures();
     if failures.is_empty() {
         // Those of an earlier run would pass for this one's.
         return match std::fs::remove_file(path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(wrong(path, &e)),
-            _ => Ok(()),
+            _ => Ok(false),
         };
     }
     let mut text = Vec::new();
@@ -41,7 +44,7 @@ fn write_failures(report: &Report<'_>, path: &Path) -> Result<(), String> {
         text.extend_from_slice(line.as_bytes());
         text.push(b'\n');
     }
-    replace(path, &text)
+    replace(path, &text).map(|()| true)
 }
 
 fn manifest_of(report: &Report<'_>) -> serde_json::Value {

@@ -237,7 +237,7 @@ impl<'a> Compiler<'a> {
         let late = late_references(spec, step_type);
         let broken = wrong.has_errors();
         let (type_name, effect) = (step_type.name, step_type.effect);
-        Some(Decoded { spec, type_name, effect, step, outputs, late, signature, flows, models, broken })
+        Some(Decoded { spec, type_name, effect, step, signature, outputs, late, flows, models, broken })
     }
 
     fn rename_outputs(&self, spec: &StepSpec, signature: &Signature) -> Option<Vec<String>> {
@@ -256,7 +256,7 @@ impl<'a> Compiler<'a> {
         }
         for (theirs, ours) in &spec.outputs {
             if let Some(place) = signature.outputs.iter().position(|p| p.name == theirs.value) {
-                names[place].clone_from(&ours.value)
+                names[place].clone_from(&ours.value);
             } else {
                 let message = format!("`{}` has no output `{}`", spec.name.value, theirs.value);
                 let known = signature.outputs.iter().map(|p| p.name.as_str());

@@ -67,9 +67,17 @@ pub(super) fn wire(
         return None;
     }
     let flow_inputs = inputs.finish();
-    let (slots, output_slots, input_slots) = slots.finish(&flow_inputs);
-    let wires = wires.into_iter().zip(output_slots).map(|(w, output_slots)| StepWires { output_slots, ..w });
-    Some(Wired { steps: wires.collect(), flow_inputs, outputs, output_sources, slots, input_slots, seed_input })
+    let filled = slots.finish(&flow_inputs);
+    let wires = wires.into_iter().zip(filled.by_output).map(|(w, output_slots)| StepWires { output_slots, ..w });
+    Some(Wired {
+        steps: wires.collect(),
+        flow_inputs,
+        outputs,
+        output_sources,
+        slots: filled.slots,
+        input_slots: filled.by_input,
+        seed_input,
+    })
 }
 
 struct Wirer<'a> {
@@ -395,7 +403,7 @@ impl Wirer<'_> {
                 continue; // it may give anything
             }
             if let Some(output) = (0..self.steps[step].outputs.len()).find(|o| produces(step, *o)) {
-                found.push((step, output))
+                found.push((step, output));
             } else {
                 open |= step == 0;
                 ahead.extend(&self.graph.before[step]);
@@ -440,6 +448,11 @@ impl Wirer<'_> {
                 return Some((Port::new(name, Type::any()), from));
             }
         };
+        if let Reference::Visits(step) = &reference
+            && let Some(place) = self.steps.iter().position(|s| s.spec.name.value == *step)
+        {
+            return Some((Port::new(name, Type::integer()), From::Visits(place)));
+        }
         let partial = |me: &mut Self| {
             let message = format!("the output `{name}` is `{reference}`, which some path to an end does not give");
             me.found.push(Diagnostic::error(codes::PARTIAL_OUTPUT, message, &span));
@@ -550,6 +563,8 @@ fn late_bounds(edges: &[crate::flow::Edge]) -> Vec<String> {
         }
     }
     let mut all = Vec::new();
-    edges.iter().for_each(|e| bound(e, &mut all));
+    for edge in edges {
+        bound(edge, &mut all);
+    }
     all
 }

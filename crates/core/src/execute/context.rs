@@ -190,7 +190,7 @@ impl<'a> StepCx<'a> {
 
     /// Counts something that the run's summary shows under this name, such as replies without a verdict.
     pub fn count(&self, name: &str, times: u64) {
-        self.run.count(name, times);
+        self.run.count(&format!("{}: {name}", self.step.name), times);
     }
 
     /// Tells the observers something.

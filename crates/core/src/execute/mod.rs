@@ -222,7 +222,7 @@ pub struct Outputs {
 ///
 /// # Errors
 /// All that is wrong with them, each as one message.
-pub fn bind(flow: &Flow, mut given: HashMap<String, Value>) -> Result<Vec<Value>, Vec<String>> {
+pub fn bind(flow: &Flow, mut given: BTreeMap<String, Value>) -> Result<Vec<Value>, Vec<String>> {
     let mut wrong = Vec::new();
     let mut values = Vec::with_capacity(flow.inputs.len());
     for port in &flow.inputs {
@@ -233,9 +233,7 @@ pub fn bind(flow: &Flow, mut given: HashMap<String, Value>) -> Result<Vec<Value>
             None => wrong.push(format!("the flow wants an input `{}` ({})", port.name, port.value_type)),
         }
     }
-    let mut unknown: Vec<_> = given.into_keys().collect();
-    unknown.sort();
-    for name in unknown {
+    for name in given.into_keys() {
         let near = crate::diagnostics::nearest(&name, flow.inputs.iter().map(|p| p.name.as_str()));
         let near = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
         wrong.push(format!("the flow has no input `{name}`{near}"));

@@ -127,7 +127,7 @@ mod tests {
         let columns = [("n".to_owned(), Type::integer())];
         let rows = (0..10_000).map(|n| vec![Value::Int(n)]);
         let table = Table::new(MemoryTable::from_rows(&columns, rows).unwrap());
-        assert_eq!(table.to_string(), "10000 rows × 1 columns");
+        assert_eq!(table.to_string(), "10,000 rows × 1 column");
         for range in [0..0, 0..10, 4090..4100, 9_999..20_000] {
             let read: Vec<_> =
                 table.objects(range.clone()).unwrap().map(|o| o.unwrap().values()[0].clone()).collect();

@@ -19,6 +19,7 @@ pub use memory::{MemoryTable, MemoryWriter};
 
 use crate::types::{Kind, Type};
 use crate::value::{Keys, List, Object, Value};
+use crate::words::plural;
 
 /// The hidden column of a map's table: which row of the map's sources each row came from, counted from 0.
 pub const SOURCE_ROWS: &str = "source_rows";
@@ -217,10 +218,10 @@ impl Table {
 /// What it is for a person: `150 rows × 8 columns`.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = self.columns().len();
+        let columns = plural(self.columns().len() as u64, "column");
         match self.len() {
-            Some(rows) => write!(f, "{rows} rows × {columns} columns"),
-            None => write!(f, "{columns} columns"),
+            Some(rows) => write!(f, "{} × {columns}", plural(rows, "row")),
+            None => f.write_str(&columns),
         }
     }
 }

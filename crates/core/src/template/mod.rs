@@ -173,11 +173,23 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.set_formatter(format_value);
     engine.set_fuel(Some(FUEL));
     engine.set_debug(true);
+    engine.add_filter("thousands", with_separators);
     for function in ["range", "dict", "namespace", "debug", "cycler", "joiner", "lipsum"] {
         engine.remove_global(function);
     }
     engine
 });
+
+/// `{{ 12500000|thousands }}` is `12,500,000`; digits after the point stay as they are.
+fn with_separators(value: &Jinja) -> Result<String, Error> {
+    let text = if value.is_number() { value.to_string() } else { String::new() };
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
+    let (whole, rest) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
+    let whole = whole.parse().map_err(|_| {
+        Error::new(ErrorKind::InvalidOperation, format!("`thousands` wants a number, not {value}"))
+    })?;
+    Ok(format!("{sign}{}{rest}", crate::words::thousands(whole)))
+}
 
 fn format_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Jinja) -> Result<(), Error> {
     if value.is_undefined() {

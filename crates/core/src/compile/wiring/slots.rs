@@ -21,6 +21,15 @@ pub(super) enum Key {
     Latest(Vec<Self>),
 }
 
+/// How many slots there are, and who fills them.
+pub(super) struct Filled {
+    pub(super) slots: usize,
+    /// For each step and output the slots that it fills.
+    pub(super) by_output: Vec<Vec<Vec<usize>>>,
+    /// For each input of the flow.
+    pub(super) by_input: Vec<Vec<usize>>,
+}
+
 pub(super) struct Slots {
     keys: IndexMap<Key, usize>,
     /// Places of outputs by step name and output name.
@@ -67,7 +76,7 @@ impl Slots {
     }
 
     /// How many slots there are, which of them each output fills, and which each input.
-    pub(super) fn finish(self, inputs: &[Port]) -> (usize, Vec<Vec<Vec<usize>>>, Vec<Vec<usize>>) {
+    pub(super) fn finish(self, inputs: &[Port]) -> Filled {
         let mut by_output: Vec<Vec<Vec<usize>>> =
             self.outputs.iter().map(|outputs| vec![Vec::new(); outputs.len()]).collect();
         let mut by_input = vec![Vec::new(); inputs.len()];
@@ -101,6 +110,6 @@ impl Slots {
                 }
             }
         }
-        (self.keys.len(), by_output, by_input)
+        Filled { slots: self.keys.len(), by_output, by_input }
     }
 }
