@@ -1,1 +1,9 @@
-//! stub
+//! Everything that needs the whole program, in one binary. Each room has one subject.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics here has failed")]
+
+/// What rooms share: a folder to run in, a model server, and what a run said.
+mod support;
+
+/// What a person reads who has made a mistake.
+mod bad_input;

@@ -249,8 +249,13 @@ impl Report<'_> {
             screen.line("");
         }
         let usage = self.run.usage();
-        let what = self.rows().map_or_else(|| "done".to_owned(), |n| plural(n, "row"));
-        screen.line(&format!("{what} in {}{}", clock(took), self.used(usage)));
+        let what = match (self.ended, self.rows()) {
+            (Ok(_), Some(rows)) => format!("{} in", plural(rows, "row")),
+            (Ok(_), None) => "done in".to_owned(),
+            (Err(error), _) if error.code == INTERRUPTED => "stopped after".to_owned(),
+            (Err(_), _) => "failed after".to_owned(),
+        };
+        screen.line(&format!("{what} {}{}", clock(took), self.used(usage)));
     }
 
     /// Items that failed: how many, where they are listed, and the first one's reason.
