@@ -118,6 +118,11 @@ pub struct FlowStep {
 }
 
 impl FlowStep {
+    /// The references from which parts of its configuration come while the flow runs, `inputs.rows`.
+    pub fn late_references(&self) -> impl Iterator<Item = &str> {
+        self.late.iter().map(|(reference, _)| reference.as_str())
+    }
+
     /// Whether it ends the flow under its own name.
     pub fn is_end(&self) -> bool {
         self.signature.branches.is_empty()

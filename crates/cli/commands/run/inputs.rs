@@ -50,7 +50,7 @@ pub(super) fn given(
         }
         // The person named the file, so it may be read wherever it lies.
         let place = working.join(&**path);
-        if !place.is_file() {
+        if !place.is_file() && (*kind == Kind::Table || is_read(flow, &port.name)) {
             return Err(Stop::usage(format!("input `{}`: there is no file `{path}`", port.name)));
         }
         let value = if *kind == Kind::Table {
@@ -64,6 +64,12 @@ pub(super) fn given(
         values.insert(port.name.clone(), value);
     }
     Ok(values)
+}
+
+/// Whether a step reads the file that this input names; else it may be one that is yet to be written.
+fn is_read(flow: &Flow, input: &str) -> bool {
+    let reads = flow.steps.iter().filter(|s| s.step_type == "read_table");
+    reads.flat_map(|s| s.late_references()).any(|r| r.strip_prefix("inputs.") == Some(input))
 }
 
 fn unknown(flow: &Flow, name: &str) -> Stop {
@@ -93,7 +99,14 @@ pub(super) fn bind(
     given: BTreeMap<String, Value>,
     seed: Option<u64>,
 ) -> Result<(Vec<Value>, u64), Stop> {
-    let inputs = execute::bind(flow, given).map_err(|wrong| Stop::usage(wrong.join("\n       ")))?;
+    let absent = flow.inputs.iter().find(|p| p.default.is_none() && !given.contains_key(&p.name));
+    let inputs = execute::bind(flow, given).map_err(|wrong| {
+        let stop = Stop::usage(wrong.join("\n       "));
+        match absent {
+            Some(port) => stop.help(format!("give it with `-i {}=…`", port.name)),
+            None => stop,
+        }
+    })?;
     let Some(name) = &flow.seed_input else { return Ok((inputs, seed.unwrap_or(0))) };
     if seed.is_some() {
         let stop =

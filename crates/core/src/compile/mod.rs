@@ -9,7 +9,7 @@ mod scope;
 mod wiring;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -165,6 +165,9 @@ impl<'a> Compiler<'a> {
         self.define_models(env);
         self.warn_of_shadows(env);
         let spec = env.spec;
+        if !self.check_names(spec) {
+            return None;
+        }
         let decode = |step| self.decode(env, step).unwrap_or_else(|| broken(step));
         let steps: Vec<Decoded<'_>> = spec.steps.iter().map(decode).collect();
         let names: Vec<&str> = spec.steps.iter().map(|s| s.name.value.as_str()).collect();
@@ -183,6 +186,25 @@ impl<'a> Compiler<'a> {
         }
         rows::check(&steps, &wired, &mut self.found.borrow_mut());
         Some(assemble(spec, steps, graph, wired))
+    }
+
+    /// What a parser refuses already, but a flow that was built in Rust may still be: empty, or with a name used twice.
+    fn check_names(&self, spec: &FlowSpec) -> bool {
+        let mut seen = BTreeSet::new();
+        let twice = spec.steps.iter().filter(|s| !seen.insert(s.name.value.as_str()));
+        let mut wrong: Vec<Diagnostic> = twice
+            .map(|s| {
+                let message = format!("the flow `{}` has two steps `{}`", spec.name.value, s.name.value);
+                Diagnostic::error(codes::DUPLICATE, message, &s.name.span)
+            })
+            .collect();
+        if spec.steps.is_empty() {
+            let message = format!("the flow `{}` has no steps", spec.name.value);
+            wrong.push(Diagnostic::error(codes::BAD_CONFIG, message, &spec.span));
+        }
+        let fine = wrong.is_empty();
+        wrong.into_iter().for_each(|w| self.report(w));
+        fine
     }
 
     fn warn_of_shadows(&self, env: &Env<'_>) {
