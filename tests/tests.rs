@@ -7,3 +7,7 @@ mod support;
 
 /// What a person reads who has made a mistake.
 mod bad_input;
+/// Models over HTTP that refuse, fail and cut short.
+mod models;
+/// The main job.
+mod justify;

@@ -1,5 +1,6 @@
 //! Everything that is said to a person, on standard error.
 
+mod secrets;
 mod snippet;
 
 use std::fmt::Write as _;

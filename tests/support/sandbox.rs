@@ -130,7 +130,7 @@ impl Sandbox {
         static VARYING: LazyLock<[(Regex, &str); 2]> = LazyLock::new(|| {
             [
                 (Regex::new(r"127\.0\.0\.1:\d+").unwrap(), "127.0.0.1:PORT"),
-                (Regex::new(r" in (\d+:\d\d|\d+\.\d s)").unwrap(), " in TIME"),
+                (Regex::new(r" (in|after) (\d+:\d\d|\d+\.\d s|\d+ ms)").unwrap(), " $1 TIME"),
             ]
         });
         // Where the system's folder for temporary files is a link, paths without links stand in messages too.

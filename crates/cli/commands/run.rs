@@ -281,6 +281,7 @@ impl Report<'_> {
         let offline = if self.offline() { "   (offline)" } else { "" };
         let tries = match usage.tries.saturating_sub(usage.calls) {
             0 => String::new(),
+            1 => " (+1 try)".to_owned(),
             again => format!(" (+{} tries)", thousands(again)),
         };
         format!("   model calls {}{tries}   tokens {tokens}   cost –{offline}", thousands(usage.calls))

@@ -1,10 +1,70 @@
-//! `flowrun steps`: what step types there are.
+//! `flowrun steps`: what step types there are, read off the registry.
 
+mod keys;
+mod markdown;
+mod plain;
+
+use flowrun_core::diagnostics::nearest;
 use flowrun_core::registry::Registry;
+use flowrun_core::spec::RESERVED_STEP_KEYS;
 
 use super::{Stop, print_out};
 
+/// Text is not set wider than this, and not narrower than that.
+const WIDEST: usize = 100;
+const NARROWEST: usize = 60;
+
 pub(super) fn steps(registry: &Registry, name: Option<&str>, markdown: bool) -> Result<(), Stop> {
-    let _ = (registry, name, markdown);
-    print_out("")
+    let width = width();
+    let Some(name) = name else {
+        return print_out(&if markdown { markdown::page(registry) } else { plain::list(registry, width) });
+    };
+    match registry.get(name) {
+        Some(step) => print_out(&plain::one(step, width)),
+        None => Err(unknown(registry, name)),
+    }
 }
+
+fn unknown(registry: &Registry, name: &str) -> Stop {
+    let help = match nearest(name, registry.iter().map(|step| step.name)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`flowrun steps` lists all".to_owned(),
+    };
+    Stop::usage(format!("there is no step type `{name}`")).help(help)
+}
+
+/// The columns of the terminal that the text goes to; the widest where it goes elsewhere.
+fn width() -> usize {
+    let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = || console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+    set.or_else(terminal).unwrap_or(WIDEST).clamp(NARROWEST, WIDEST)
+}
+
+/// The keys that every step may have, as a list in words.
+fn common_keys() -> String {
+    let keys: Vec<String> =
+        RESERVED_STEP_KEYS.iter().filter(|key| **key != "type").map(|key| format!("`{key}`")).collect();
+    match keys.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => keys.concat(),
+    }
+}
+
+/// A doc comment as one line: without line ends, and without the brackets of a link to code.
+fn doc_line(doc: &str) -> String {
+    let words: Vec<&str> = doc.split_whitespace().collect();
+    words.join(" ").replace("[`", "`").replace("`]", "`")
+}
+
+/// The first sentence of a text.
+fn first_sentence(text: &str) -> &str {
+    text.find(". ").map_or(text, |end| &text[..=end])
+}
+
+/// A branch as the registry documents it: its name, and what it stands for where that is said.
+fn branch(documented: &str) -> (&str, &str) {
+    documented.split_once(": ").unwrap_or((documented, ""))
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use flowrun_core::diagnostics::Span;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::Screen;
+use super::{Screen, secrets};
 
 const TAB: &str = "    ";
 
@@ -21,7 +21,7 @@ pub(super) fn draw(screen: &Screen, span: &Span, label: Option<&str>) -> Option<
     let marked = source.text.get(start..range.end).unwrap_or_default().lines().next().unwrap_or_default();
     let gutter = line_number.to_string().len();
     let room = screen.width.saturating_sub(gutter + 4).max(40);
-    let view = View::new(&line.replace('\t', TAB), width(before), width(marked).max(1), room);
+    let view = View::new(&secrets::hidden(line).replace('\t', TAB), width(before), width(marked).max(1), room);
 
     let edge = |sign: &str| format!("{:gutter$} {}", "", screen.dim(sign));
     let mut text = format!("{}{}\n", edge("╭─"), screen.dim(&format!("[{span}]")));

@@ -212,9 +212,18 @@ pub fn parse_text(text: &str, to: &Type) -> Result<Value, CastError> {
         return cast(value, to);
     }
     let json: serde_json::Value =
-        serde_json::from_str(text).map_err(|_| CastError(format!("`{text}` is no {to}; write it as JSON")))?;
+        serde_json::from_str(text).map_err(|_| CastError(format!("`{text}` is no {to}{}", hint(to))))?;
     let value = to_value(&json).map_err(|e| CastError(e.to_string()))?;
     cast(value, to)
+}
+
+/// How a value of the type is typed, where that is not plain.
+fn hint(to: &Type) -> &'static str {
+    match to.without_null().kind {
+        Kind::Integer | Kind::Number => "",
+        Kind::Boolean => "; write `true` or `false`",
+        _ => "; write it as JSON, texts in quotes",
+    }
 }
 
 /// Reads the text of a decimal, date, timestamp or duration; `None` for the other types.
@@ -325,7 +334,11 @@ mod tests {
         assert_eq!(parse_text("150", &Type::string()), Ok(Value::from("150")));
         assert_eq!(
             parse_text("x", &Type::integer()).unwrap_err().to_string(),
-            "`x` is no integer; write it as JSON"
+            "`x` is no integer"
+        );
+        assert_eq!(
+            parse_text("yes", &Type::boolean()).unwrap_err().to_string(),
+            "`yes` is no boolean; write `true` or `false`"
         );
         assert!(matches!(parse_text("2026-01-31", &Kind::Date.into()), Ok(Value::Date(_))));
     }

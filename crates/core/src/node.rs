@@ -161,12 +161,30 @@ impl Node {
         node
     }
 
-    /// The place of a stretch of this string: exact in an inlined file, else the whole node.
+    /// The place of a stretch of this string: exact in an inlined file and where the text's lines stand in the file as
+    /// they are, else the whole node.
     pub fn span_within(&self, range: Option<std::ops::Range<usize>>) -> Span {
         match (&self.inlined, range) {
             (Some(source), Some(range)) => Span::new(source, range),
-            _ => self.span.clone(),
+            (None, Some(range)) => self.written_at(&range).unwrap_or_else(|| self.span.clone()),
+            (_, None) => self.span.clone(),
         }
+    }
+
+    /// Where the file holds a stretch of this string; none where an escape or a fold stands between.
+    fn written_at(&self, range: &std::ops::Range<usize>) -> Option<Span> {
+        let (source, text) = (self.span.source()?, self.as_str()?);
+        let line_start = text.get(..range.start)?.rfind('\n').map_or(0, |n| n + 1);
+        let line = text[line_start..].lines().next()?;
+        let above = text[..line_start].matches('\n').count();
+        let mut written_start = self.span.range().start;
+        for _ in 0..above {
+            written_start += source.text.get(written_start..self.span.range().end)?.find('\n')? + 1;
+        }
+        let written = source.text.get(written_start..self.span.range().end)?.lines().next()?;
+        let start = written_start + written.find(line)? + range.start - line_start;
+        let end = range.end.min(line_start + line.len()).max(range.start + 1);
+        Some(Span::new(source, start..start + end - range.start))
     }
 }
 

@@ -193,6 +193,12 @@ impl<'a> Checker<'a> {
         if attempts.iter().any(|(_, wrong)| wrong.is_empty()) {
             return;
         }
+        // What may also be null is told by what it is otherwise.
+        let mut not_null = attempts.iter().filter(|(o, _)| o.get("type").and_then(Json::as_str) != Some("null"));
+        if let (Some((_, wrong)), None) = (not_null.next(), not_null.next()) {
+            found.extend(wrong.clone());
+            return;
+        }
         if let Some(wrong) = self.by_tag(node, &attempts, key) {
             found.extend(wrong);
             return;

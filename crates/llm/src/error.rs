@@ -112,7 +112,7 @@ impl ModelErrorKind {
             Self::BadReply => {
                 "check that `base_url` (or OPENAI_BASE_URL) is the address of an OpenAI-compatible endpoint and not of a web page"
             }
-            Self::EmptyReply => "change the prompt, or route the step's error to another try",
+            Self::EmptyReply => "change the prompt, or list `model.empty_reply` in a retry's `retry_on`",
             Self::Truncated => "raise `max_tokens`, or ask for a shorter text",
             Self::NoTemplate => {
                 "give the prompt step an `offline:` template, or set OPENAI_API_KEY or OPENAI_BASE_URL"

@@ -190,26 +190,20 @@ fn pick<'a, T>(
 pub enum BindError {
     /// `provider: auto`, nothing set, and a template is missing.
     #[error(
-        "model `{name}` has nobody to answer: neither {KEY_VARIABLE} nor {URL_VARIABLE} is set, and a prompt step that uses it has no template. \
-         set {KEY_VARIABLE}, or set {URL_VARIABLE} to a local server and choose its model with `--model openai:NAME`, or give the prompt step an `offline:` template"
+        "model `{name}` has nobody to answer: neither {KEY_VARIABLE} nor {URL_VARIABLE} is set, and a prompt step that uses it has no `offline` text"
     )]
     NothingSet {
         /// The model's name in the flow.
         name: String,
     },
     /// The public endpoint was chosen without a key.
-    #[error(
-        "model `{name}` has no key: its provider is openai, and {PUBLIC_ENDPOINT} wants one. \
-         set {KEY_VARIABLE}, or set {URL_VARIABLE} (or `base_url`) to a server that needs none, or choose `--model offline`"
-    )]
+    #[error("model `{name}` has no key: its provider is openai, and {PUBLIC_ENDPOINT} wants one")]
     NoKey {
         /// The model's name in the flow.
         name: String,
     },
     /// The model is offline by choice, and a template is missing.
-    #[error(
-        "model `{name}` is offline, and a prompt step that uses it has no template. give the prompt step an `offline:` template, or choose `--model openai:NAME`"
-    )]
+    #[error("model `{name}` is offline, and a prompt step that uses it has no `offline` text")]
     NoTemplate {
         /// The model's name in the flow.
         name: String,
@@ -223,9 +217,7 @@ pub enum BindError {
         source: BaseUrlError,
     },
     /// The key cannot be sent.
-    #[error(
-        "model `{name}` has a key that cannot be sent: it holds a line break or another control character. set {KEY_VARIABLE} (or `api_key`) again"
-    )]
+    #[error("model `{name}` has a key that cannot be sent: it holds a line break or another control character")]
     BadKey {
         /// The model's name in the flow.
         name: String,
@@ -241,6 +233,23 @@ impl BindError {
             Self::NoTemplate { .. } => ModelErrorKind::NoTemplate.code(),
             Self::BadUrl { .. } => "model.bad_url",
             Self::BadKey { .. } => "model.bad_key",
+        }
+    }
+
+    /// What to do about it, as a sentence without a full stop.
+    pub fn help(&self) -> String {
+        match self {
+            Self::NothingSet { .. } => format!(
+                "set {KEY_VARIABLE}, or set {URL_VARIABLE} to a local server and choose its model with `--model openai:NAME`, or give the prompt step an `offline` text"
+            ),
+            Self::NoKey { .. } => format!(
+                "set {KEY_VARIABLE}, or set {URL_VARIABLE} (or `base_url`) to a server that needs none, or choose `--model offline`"
+            ),
+            Self::NoTemplate { .. } => {
+                "give the prompt step an `offline` text, or choose `--model openai:NAME`".to_owned()
+            }
+            Self::BadUrl { .. } => "write it as in https://api.openai.com/v1".to_owned(),
+            Self::BadKey { .. } => format!("set {KEY_VARIABLE} (or `api_key`) again"),
         }
     }
 }

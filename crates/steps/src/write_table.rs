@@ -72,7 +72,7 @@ impl WriteTable {
         // The format of the flow is meant for its own target; another target's name says its own.
         let format = match (self.format, destination) {
             (Some(format), None) => format,
-            (format, _) => Format::of_path(&path).or_else(|e| format.ok_or(e))?,
+            _ => Format::of_path(&path)?,
         };
         Ok((Place { target: Target::Path(path.clone()), format, shown }, Some(path)))
     }

@@ -61,7 +61,7 @@ pub(super) fn bind(definitions: &[ModelDefinition], overrides: &[ModelOverride])
         let overrides: Vec<ModelOverride> = nearest_override(definition, overrides).into_iter().collect();
         let binder = Binder { environment: &environment, overrides: &overrides, http };
         let model = binder.bind(&definition.name, config, definition.offline);
-        bound.push(Some(model.map_err(|e| Stop::usage(e.to_string()))?));
+        bound.push(Some(model.map_err(|e| Stop::usage(e.to_string()).help(e.help()))?));
     }
     Ok(Bound(bound))
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use flowrun_core::diagnostics::nearest;
 use flowrun_core::flow::Flow;
+use flowrun_data::Format;
 use flowrun_steps::files::Destination;
 
 use crate::commands::Stop;
@@ -26,11 +28,11 @@ impl Writers {
             flow.steps.iter().filter(|s| s.step_type == WRITE_TABLE).map(|s| &*s.name).collect();
         let mut destinations = BTreeMap::new();
         for output in outputs {
-            let named = output.split_once('=').filter(|(step, _)| steps.contains(step));
-            let (step, path) = match (named, steps.last()) {
-                (Some((step, path)), _) => (step, path),
+            let (step, path) = match (named(output), steps.last()) {
+                (Some((step, path)), _) if steps.contains(&step) => (step, path),
+                (Some((step, _)), Some(_)) => return Err(unknown(step, output, &steps)),
                 (None, Some(last)) => (*last, output.as_str()),
-                (None, None) => {
+                (_, None) => {
                     return Err(Stop::usage("`-o` sets where a `write_table` step writes, and the flow has none"));
                 }
             };
@@ -62,6 +64,8 @@ impl Writers {
     pub(super) fn check(&self, working: &Path) -> Result<(), Stop> {
         for destination in self.destinations.values() {
             if let Destination::Path(path) = destination {
+                Format::of_path(path)
+                    .map_err(|e| Stop::usage(e.message).help("end it in .json, .jsonl, .csv or .parquet"))?;
                 writable(&working.join(path)).map_err(|why| Stop::usage(format!("`{}` {why}", path.display())))?;
             }
         }
@@ -87,5 +91,19 @@ impl Writers {
     /// The step whose target gives side files their stem.
     pub(super) fn main_step(&self) -> Option<&str> {
         self.main.as_ref().map(|(step, _)| step.as_str())
+    }
+}
+
+/// The parts of `STEP=PATH`, where what stands before the sign could be a step's name.
+fn named(output: &str) -> Option<(&str, &str)> {
+    let is_name = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
+    output.split_once('=').filter(|(step, _)| is_name(step))
+}
+
+fn unknown(step: &str, output: &str, steps: &[&str]) -> Stop {
+    let stop = Stop::usage(format!("`-o {output}`: the flow has no `write_table` step `{step}`"));
+    match nearest(step, steps.iter().copied()) {
+        Some(near) => stop.help(format!("did you mean `{near}`?")),
+        None => stop.help(format!("it has {}; a file of that name is `./{output}`", steps.join(", "))),
     }
 }

@@ -107,16 +107,18 @@ impl Wirer<'_> {
         }
         for late in &step.late {
             let reference = Reference::parse(&late.value);
-            let source = self.reference(n, &reference, &Type::any(), None, &late.span);
+            let source = self.reference(n, &reference, &Port::new(&late.value, Type::any()), &late.span);
             wires.late.push((late.value.clone(), source.map_or(From::Nothing, |s| s.from)));
         }
         for bound in late_bounds(&self.graph.edges[n]) {
-            let source = self.reference(n, &Reference::parse(&bound), &Type::integer(), None, &step.spec.span);
+            let most = Port::new("max_trials", Type::integer());
+            let source = self.reference(n, &Reference::parse(&bound), &most, &step.spec.span);
             wires.late.push((bound, source.map_or(From::Nothing, |s| s.from)));
         }
         for name in &step.signature.flow_inputs {
             let span = place(&step.spec.name.span, &step.spec.span).clone();
-            let source = self.reference(n, &Reference::Input(name.clone()), &Type::any(), None, &span);
+            let wanted = Port::new(name, Type::any());
+            let source = self.reference(n, &Reference::Input(name.clone()), &wanted, &span);
             wires.flow_inputs.push((name.clone(), source.map_or(From::Nothing, |s| s.from)));
         }
         wires
@@ -125,6 +127,9 @@ impl Wirer<'_> {
     /// `with` names inputs that exist, each once, and none that the configuration wires.
     fn check_with(&mut self, n: usize) {
         let step = &self.steps[n];
+        if step.broken {
+            return; // its inputs are not known
+        }
         for (name, _) in &step.spec.with {
             let ports = &step.signature.inputs;
             match ports.iter().find(|p| p.name == name.value) {
@@ -148,20 +153,20 @@ impl Wirer<'_> {
             let node = step.spec.config.at(wired.path.iter().map(String::as_str));
             let span = place(&node.span, &step.spec.span).clone();
             let reference = Reference::parse(&wired.reference);
-            self.reference(n, &reference, &port.value_type, port.default.as_ref(), &span)
+            self.reference(n, &reference, port, &span)
         } else if let Some((_, wire)) = step.spec.with.iter().find(|(name, _)| name.value == port.name) {
             let span = place(&wire.span, &step.spec.span).clone();
             self.wire(n, wire, port, &span)
         } else {
             let span = place(&step.spec.name.span, &step.spec.span).clone();
-            self.by_name(n, &port.name, &port.value_type, port.default.as_ref(), &span)
+            self.by_name(n, &port.name, port, &span)
         };
         source.map_or((From::Nothing, Vec::new()), |s| (s.from, s.producers))
     }
 
     fn wire(&mut self, n: usize, wire: &Wire, port: &Port, span: &Span) -> Option<Source> {
         match &wire.kind {
-            WireKind::Reference(r) => self.reference(n, r, &port.value_type, port.default.as_ref(), span),
+            WireKind::Reference(r) => self.reference(n, r, port, span),
             WireKind::Latest(all) => self.latest(n, all, port, span),
             WireKind::Value(value) => {
                 let from = match crate::cast::cast(value.clone(), &port.value_type) {
@@ -191,7 +196,7 @@ impl Wirer<'_> {
             let place = place(&reference.span, span).clone();
             // Each may be absent as long as one is there; that is checked below.
             let source = self.resolve(n, &reference.value, &port.value_type, &place)?;
-            self.check_types(n, &source, &port.value_type, &port.name, &place);
+            self.check_types(n, &source, port, &place);
             always |= source.always;
             producers.extend(source.producers);
             keys.push(self.slots.key_of(&reference.value));
@@ -208,21 +213,14 @@ impl Wirer<'_> {
         Some(Source { from, types: Vec::new(), producers, always })
     }
 
-    /// Resolves a reference and checks that it is always there and of the right type.
-    fn reference(
-        &mut self,
-        n: usize,
-        reference: &Reference,
-        wanted: &Type,
-        default: Option<&crate::value::Value>,
-        span: &Span,
-    ) -> Option<Source> {
+    /// Resolves a reference and checks that it is always there and of the type that the port wants.
+    fn reference(&mut self, n: usize, reference: &Reference, port: &Port, span: &Span) -> Option<Source> {
         if let Reference::Name(name) = reference {
-            return self.by_name(n, name, wanted, default, span);
+            return self.by_name(n, name, port, span);
         }
-        let source = self.resolve(n, reference, wanted, span)?;
-        self.check_types(n, &source, wanted, &reference.to_string(), span);
-        if !source.always && default.is_none() {
+        let source = self.resolve(n, reference, &port.value_type, span)?;
+        self.check_types(n, &source, port, span);
+        if !source.always && port.default.is_none() {
             let message =
                 format!("on some path to `{}`, `{reference}` is never given", self.steps[n].spec.name.value);
             self.found.push(Diagnostic::error(codes::UNFED, message, span));
@@ -284,22 +282,15 @@ impl Wirer<'_> {
         }
     }
 
-    fn by_name(
-        &mut self,
-        n: usize,
-        name: &str,
-        wanted: &Type,
-        default: Option<&crate::value::Value>,
-        span: &Span,
-    ) -> Option<Source> {
+    fn by_name(&mut self, n: usize, name: &str, port: &Port, span: &Span) -> Option<Source> {
         let step = &self.steps[n];
         let names_wire = step.spec.wiring.unwrap_or(self.spec.wiring) == Names::ByName;
         let (producers, open) = if names_wire { self.nearest_named(n, name) } else { (Vec::new(), true) };
         let mut types: Vec<_> = producers.iter().map(|(s, o)| self.described(*s, *o)).collect();
         if open {
-            match self.inputs.want(name, wanted, default) {
+            match self.inputs.want(name, &port.value_type, port.default.as_ref()) {
                 Some(value_type) => types.push((value_type, format!("inputs.{name}"))),
-                None if default.is_some() => {}
+                None if port.default.is_some() => {}
                 None => {
                     self.unfed(n, name, span, !producers.is_empty());
                     return None;
@@ -309,15 +300,16 @@ impl Wirer<'_> {
         let key = if names_wire { Key::Name(name.to_owned()) } else { Key::Input(name.to_owned()) };
         let from = From::Slot(self.slots.slot(key));
         let source = Source { from, types, producers, always: true };
-        self.check_types(n, &source, wanted, name, span);
+        self.check_types(n, &source, port, span);
         Some(source)
     }
 
-    fn check_types(&mut self, n: usize, source: &Source, wanted: &Type, name: &str, span: &Span) {
+    fn check_types(&mut self, n: usize, source: &Source, port: &Port, span: &Span) {
+        let wanted = &port.value_type;
         for (given, by) in &source.types {
             if !castable(given, wanted) {
                 let step = &self.steps[n].spec.name.value;
-                let message = format!("`{by}` gives {given}, and `{step}` wants {wanted} for `{}`", bare(name));
+                let message = format!("`{by}` gives {given}, and `{step}` wants {wanted} for `{}`", port.name);
                 self.found.push(Diagnostic::error(codes::TYPE_CLASH, message, span));
             }
         }
@@ -547,10 +539,6 @@ impl Wirer<'_> {
             }
         }
     }
-}
-
-fn bare(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn late_bounds(edges: &[crate::flow::Edge]) -> Vec<String> {

@@ -5,11 +5,9 @@
 //! until the window is full; then no more items are taken.
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::FutureExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -66,7 +64,15 @@ struct Work<I> {
     feed: Mutex<Feed<I>>,
     window: Semaphore,
     halt: AtomicBool,
+    on_error: OnItemError,
     tell: bool,
+}
+
+impl<I> Work<I> {
+    /// Whether the error of an item ends the map.
+    fn ends_at(&self, error: &StepError) -> bool {
+        error.fatal || self.on_error == OnItemError::Fail
+    }
 }
 
 struct Feed<I> {
@@ -110,6 +116,7 @@ impl StepCx<'_> {
             feed: Mutex::new(Feed { items, next: 0, failed: None }),
             window: Semaphore::new(parallel.saturating_mul(WINDOW).min(Semaphore::MAX_PERMITS)),
             halt: AtomicBool::new(false),
+            on_error: plan.on_error,
             tell,
         });
         let workers = total.map_or(parallel, |n| parallel.min(usize::try_from(n).unwrap_or(usize::MAX)));
@@ -184,9 +191,15 @@ where
         };
         permit.forget();
         let record = run_item(&work, index, inputs).await;
-        let broken = record.is_err();
-        if records.send(record).is_err() || broken {
+        // Before the record is handed on, so that this worker begins no further item after one that ends the map.
+        let ends = match &record {
+            Ok(record) => record.result.as_ref().is_err_and(|error| work.ends_at(error)),
+            Err(_) => true,
+        };
+        if ends {
             work.halt.store(true, Ordering::Relaxed);
+        }
+        if records.send(record).is_err() {
             return;
         }
         tokio::task::coop::consume_budget().await;
@@ -231,17 +244,10 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
         })?;
         walk(&work.run, &work.flow, values, &frame).await
     };
-    let (result, end) = match AssertUnwindSafe(walked).catch_unwind().await {
-        Ok(Ok(end)) => (Ok(end.outputs.into_values()), end.name),
-        Ok(Err(mut error)) => {
+    let (result, end) = match walked.await {
+        Ok(end) => (Ok(end.outputs.into_values()), end.name),
+        Err(mut error) => {
             error.at.get_or_insert(address);
-            (Err(error), None)
-        }
-        Err(panic) => {
-            let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            let mut error = StepError::new("step.panic", format!("a step broke down: {said}")).fatal();
-            error.at = Some(address);
             (Err(error), None)
         }
     };
@@ -252,7 +258,10 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
         attempts: 1 + stats.retries.load(Ordering::Relaxed),
         usage: *stats.usage.lock().unwrap_or_else(PoisonError::into_inner),
     };
-    work.run.journal.keep_item(&work.map_key, &record)?;
+    // An item that ended the map has to run again when the run goes on.
+    if !record.result.as_ref().is_err_and(|error| work.ends_at(error)) {
+        work.run.journal.keep_item(&work.map_key, &record)?;
+    }
     Ok(record)
 }
 
@@ -287,10 +296,7 @@ impl<'a> Collector<'a> {
         take: &mut impl FnMut(ItemRecord) -> Result<(), StepError>,
     ) -> Result<(), StepError> {
         self.count(work, &record);
-        let failed = match &record.result {
-            Err(error) if error.fatal || self.plan.on_error == OnItemError::Fail => Some(error.clone()),
-            _ => None,
-        };
+        let failed = record.result.as_ref().err().filter(|error| work.ends_at(error)).cloned();
         self.waiting.insert(record.index, record);
         while let Some(record) = self.waiting.remove(&self.next) {
             self.next += 1;

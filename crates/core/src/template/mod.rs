@@ -50,8 +50,7 @@ impl From<Error> for TemplateError {
     fn from(error: Error) -> Self {
         let detail = error.detail().map(str::to_owned);
         let message = match (error.kind(), detail) {
-            (ErrorKind::SyntaxError | ErrorKind::InvalidOperation, Some(detail)) => detail,
-            (ErrorKind::UndefinedError, Some(detail)) => format!("undefined value: {detail}"),
+            (ErrorKind::SyntaxError | ErrorKind::InvalidOperation | ErrorKind::UndefinedError, Some(detail)) => detail,
             (ErrorKind::UndefinedError, None) => "undefined value".to_owned(),
             (ErrorKind::OutOfFuel, _) => "the text takes too long to render".to_owned(),
             (kind, Some(detail)) => format!("{kind}: {detail}"),
@@ -234,7 +233,7 @@ mod tests {
     #[test]
     fn an_undefined_value_is_an_error() {
         let error = render("{{ row.missing }}", serde_json::json!({"row": {}})).unwrap_err();
-        assert!(error.message.starts_with("undefined value"), "{error}");
+        assert_eq!(error.message, "`row.missing` is undefined");
         let error = render("{{ x }}", serde_json::json!({})).unwrap_err();
         assert_eq!(error.message, "`x` has no value");
     }

@@ -28,6 +28,25 @@ impl de::Error for ValueError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::new(message.to_string())
     }
+
+    fn invalid_type(got: de::Unexpected<'_>, wanted: &dyn de::Expected) -> Self {
+        Self::new(format!("{got} where {} belongs", in_words(&wanted.to_string())))
+    }
+
+    fn invalid_value(got: de::Unexpected<'_>, wanted: &dyn de::Expected) -> Self {
+        Self::invalid_type(got, wanted)
+    }
+}
+
+/// What a type of Rust is to a person who writes flows.
+fn in_words(wanted: &str) -> &str {
+    match wanted {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "an integer from 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "an integer",
+        "f32" | "f64" => "a number",
+        other if other.starts_with("a nonzero u") => "an integer from 1",
+        other => other,
+    }
 }
 
 /// Reads a typed value out of a [`Value`].

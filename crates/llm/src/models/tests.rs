@@ -92,7 +92,7 @@ fn a_model_that_nobody_answers_for_is_an_error_that_says_what_to_do() {
         (
             case(),
             "model.nothing_set",
-            &["OPENAI_API_KEY", "OPENAI_BASE_URL", "--model openai:NAME", "`offline:`"][..],
+            &["OPENAI_API_KEY", "OPENAI_BASE_URL", "--model openai:NAME", "`offline` text"][..],
         ),
         (
             Case { config: json!({ "provider": "openai" }), templates: true, ..case() },
@@ -103,13 +103,13 @@ fn a_model_that_nobody_answers_for_is_an_error_that_says_what_to_do() {
         (
             Case { choice: "offline", key: Some("k"), ..case() },
             "model.no_template",
-            &["`offline:`", "--model openai:NAME"],
+            &["`offline` text", "--model openai:NAME"],
         ),
         (Case { url: Some("ftp://h"), ..case() }, "model.bad_url", &["ftp://h", "http://"]),
         (Case { key: Some("sk-a\nb"), ..case() }, "model.bad_key", &["OPENAI_API_KEY"]),
     ] {
         let error = case.bind().unwrap_err();
-        let text = error.to_string();
+        let text = format!("{error}; {}", error.help());
         assert_eq!(error.code(), code, "{text}");
         assert!(text.contains("`writer`") && words.iter().all(|word| text.contains(word)), "{text}");
         assert!(!text.contains("sk-a") && !format!("{error:?}").contains("sk-a"), "{text}");

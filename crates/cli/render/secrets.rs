@@ -1,0 +1,77 @@
+//! Hides secrets in the lines of a file that are shown.
+
+use flowrun_yaml::is_secret_key;
+
+const HIDDEN: char = '•';
+
+/// The line with the value of every secret key hidden, each letter by a sign, so that places stay where they are.
+/// A value that only names an environment variable, `${NAME}`, is no secret.
+pub(super) fn hidden(line: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(line.len()), line);
+    while let Some(start) = rest.find(is_letter) {
+        let end = rest[start..].find(|c| !is_letter(c)).map_or(rest.len(), |n| start + n);
+        let (before, after) = rest.split_at(end);
+        shown.push_str(before);
+        rest = after;
+        let Some(colon) = after.find(':').filter(|n| after[..*n].trim_matches(['"', '\'', ' ']).is_empty()) else {
+            continue;
+        };
+        if is_secret_key(&before[start..]) {
+            let (sign, value) = after.split_at(colon + 1);
+            let (value, after) = value.split_at(length_of_value(value));
+            shown.push_str(sign);
+            shown.extend(value.chars().map(|c| if names_variable(value) || !is_hidden(c) { c } else { HIDDEN }));
+            rest = after;
+        }
+    }
+    shown + rest
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
+
+fn is_hidden(c: char) -> bool {
+    !c.is_whitespace() && !"\"'[]{}".contains(c)
+}
+
+fn names_variable(value: &str) -> bool {
+    let value = value.trim().trim_matches(['"', '\'']);
+    value.strip_prefix("${").and_then(|v| v.strip_suffix('}')).is_some_and(|name| name.chars().all(is_letter))
+}
+
+/// Up to the comma or brace that ends the value, or the whole rest of the line.
+fn length_of_value(text: &str) -> usize {
+    let (mut quote, mut open) = (None, 0);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(begun), c) if begun == c => quote = None,
+            (None, '{' | '[') => open += 1,
+            (None, '}' | ']' | ',') if open == 0 => return at,
+            (None, '}' | ']') => open -= 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_hidden_and_the_rest_is_not() {
+        for (line, shown) in [
+            ("{ api_key: sk-12, temprature: 0 }", "{ api_key: •••••, temprature: 0 }"),
+            ("  api_key: \"sk, 12\" # mine", "  api_key: \"••• ••\" • ••••"),
+            ("{ 'token': [a, b], x: 1 }", "{ 'token': [•• •], x: 1 }"),
+            ("  api_key: ${MY_KEY}", "  api_key: ${MY_KEY}"),
+            ("  api_key: ${MY_KEY:-sk-1}", "  api_key: •{••••••••••••}"),
+            ("  max_tokens: 5", "  max_tokens: 5"),
+            ("  password:", "  password:"),
+        ] {
+            assert_eq!(hidden(line), shown);
+        }
+    }
+}
