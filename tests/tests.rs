@@ -7,7 +7,11 @@ mod support;
 
 /// What a person reads who has made a mistake.
 mod bad_input;
-/// Models over HTTP that refuse, fail and cut short.
-mod models;
+/// The engine by itself: its rules, its journal, its order.
+mod engine;
+/// The rules of the house that no lint knows.
+mod house;
 /// The main job.
 mod justify;
+/// Models over HTTP that refuse, fail and cut short.
+mod models;

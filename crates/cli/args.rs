@@ -134,6 +134,11 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "name")]
         markdown: bool,
     },
+    /// Say what an error code means and what to do, or list them all.
+    Explain {
+        /// The code, such as E0210 or extract.missing.
+        code: Option<String>,
+    },
     /// Print the JSON schema of flow files, for editors.
     Schema,
     /// Make a folder with a flow that runs.

@@ -1,7 +1,11 @@
-//! A folder to run the program in, a model server to run it against, and what it said.
+//! A folder to run the program in, a model server to run it against, and the engine without the program.
 
+mod engine;
 mod mock;
 mod sandbox;
+mod steps;
 
+pub(crate) use engine::{Engine, compiled};
 pub(crate) use mock::Mock;
-pub(crate) use sandbox::{Ran, Sandbox, copy_folder, repository};
+pub(crate) use sandbox::{Ran, Sandbox, copy_folder, repository, yaml_files};
+pub(crate) use steps::{Till, Trace, registry};

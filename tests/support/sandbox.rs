@@ -16,6 +16,15 @@ pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// The YAML files of a folder of this repository, by name.
+pub(crate) fn yaml_files(folder: &str) -> Vec<PathBuf> {
+    let all = std::fs::read_dir(repository(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = all.filter(|path| path.extension() == Some(OsStr::new("yaml"))).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{folder} holds no YAML file");
+    files
+}
+
 /// Copies a folder with all that is in it.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -136,7 +145,8 @@ impl Sandbox {
         // Where the system's folder for temporary files is a link, paths without links stand in messages too.
         let real = self.folder.path().canonicalize().unwrap();
         let places = [real.as_path(), self.folder.path()];
-        let named = places.iter().fold(text.to_owned(), |text, place| text.replace(&place.display().to_string(), "DIR"));
+        let named =
+            places.iter().fold(text.to_owned(), |text, place| text.replace(&place.display().to_string(), "DIR"));
         let parent = real.parent().unwrap().display().to_string();
         VARYING.iter().fold(named.replace(&parent, "ABOVE"), |text, (pattern, name)| {
             pattern.replace_all(&text, *name).into_owned()

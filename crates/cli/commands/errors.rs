@@ -1,8 +1,10 @@
-//! The reference of all error codes: `docs/errors.md`.
+//! The reference of all error codes: `docs/errors.md`, and `flowrun explain`.
 
 use std::fmt::Write as _;
 
 use flowrun_llm::ModelErrorKind;
+
+use super::{Stop, print_out};
 
 /// The page: every code that a person can meet, with what it means and what to do.
 pub(crate) fn error_reference() -> String {
@@ -35,6 +37,22 @@ pub(crate) fn error_reference() -> String {
         let _ = writeln!(page, "- **`{}`**: {what} {}{fatal}", kind.code(), sentence(kind.help()));
     }
     page
+}
+
+/// `flowrun explain [CODE]`: the part of the page that a code stands in, or the whole page.
+pub(super) fn explain(code: Option<&str>) -> Result<(), Stop> {
+    let page = error_reference();
+    let Some(code) = code else { return print_out(&page) };
+    let (heading, item) = (format!("### {code}: "), format!("- **`{code}`**: "));
+    if let Some((_, rest)) = page.split_once(&heading) {
+        let (title, text) = rest.split_once("\n\n").unwrap_or((rest, ""));
+        let text = text.split("\n#").next().unwrap_or(text).trim_end();
+        return print_out(&format!("{code}: {title}\n\n{text}\n"));
+    }
+    if let Some(line) = page.lines().find_map(|line| line.strip_prefix(&item)) {
+        return print_out(&format!("{code}\n\n{line}\n"));
+    }
+    Err(Stop::usage(format!("there is no error code `{code}`")).help("`flowrun explain` lists them all"))
 }
 
 /// What is printed as a fragment behind `help:`, as a sentence.

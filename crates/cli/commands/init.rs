@@ -91,9 +91,9 @@ fn starter(kind: InitKind) -> &'static Starter {
     }
 }
 
-pub(super) fn init(kind: InitKind, dir: &Path, screen: &Screen) -> Result<(), Stop> {
+pub(super) fn init(registry: &Registry, kind: InitKind, dir: &Path, screen: &Screen) -> Result<(), Stop> {
     let starter = starter(kind);
-    let files = starter.all_files(&crate::standard());
+    let files = starter.all_files(registry);
     make(dir, &files)?;
     screen.line(&format!("made {}", dir.display()));
     for (path, _) in &files {

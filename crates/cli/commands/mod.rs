@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod errors;
 mod graph;
 mod init;
 mod run;
@@ -82,9 +83,10 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
         }
         Some(Command::Graph { file, format }) => graph::graph(registry, &file, format),
         Some(Command::Steps { name, markdown }) => steps::steps(registry, name.as_deref(), markdown),
+        Some(Command::Explain { code }) => errors::explain(code.as_deref()),
         Some(Command::Schema) => schema::schema(registry),
         Some(Command::Init { kind_and_dir }) => {
-            init_kind(&kind_and_dir).and_then(|(kind, dir)| init::init(kind, dir, &screen))
+            init_kind(&kind_and_dir).and_then(|(kind, dir)| init::init(registry, kind, dir, &screen))
         }
         Some(Command::Completions { shell }) => completions::completions(shell),
     };

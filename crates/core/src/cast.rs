@@ -332,10 +332,7 @@ mod tests {
     fn typed_text_is_read_by_the_type() {
         assert_eq!(parse_text("150", &Type::integer()), Ok(Value::Int(150)));
         assert_eq!(parse_text("150", &Type::string()), Ok(Value::from("150")));
-        assert_eq!(
-            parse_text("x", &Type::integer()).unwrap_err().to_string(),
-            "`x` is no integer"
-        );
+        assert_eq!(parse_text("x", &Type::integer()).unwrap_err().to_string(), "`x` is no integer");
         assert_eq!(
             parse_text("yes", &Type::boolean()).unwrap_err().to_string(),
             "`yes` is no boolean; write `true` or `false`"

@@ -21,7 +21,7 @@ pub(super) fn text(drawing: &Drawing) -> String {
         if place == 0 {
             part(&mut out, place, graph, "  ");
         } else {
-            let _ = writeln!(out, "  subgraph f{place}[\"{}\"]", escaped(&graph.name));
+            let _ = writeln!(out, "  subgraph f{place}[\"{}\"]\n    direction TB", escaped(&graph.name));
             part(&mut out, place, graph, "    ");
             out.push_str("  end\n");
         }

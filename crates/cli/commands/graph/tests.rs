@@ -100,6 +100,7 @@ fn a_flow_that_two_steps_run_is_drawn_once() {
       f0n1 --> f0n2
       f0n2 --> f0n3
       subgraph f1["inner"]
+        direction TB
         f1n0((" ")):::start
         f1n1["only<br/><small>constant</small>"]
         f1n2((" ")):::stop

@@ -6,7 +6,7 @@ use std::path::Path;
 use flowrun_core::cast::parse_text;
 use flowrun_core::diagnostics::nearest;
 use flowrun_core::execute;
-use flowrun_core::flow::Flow;
+use flowrun_core::flow::{Flow, FlowStep};
 use flowrun_core::types::Kind;
 use flowrun_core::value::Value;
 use flowrun_data::read::{ReadOptions, open};
@@ -69,7 +69,7 @@ pub(super) fn given(
 /// Whether a step reads the file that this input names; else it may be one that is yet to be written.
 fn is_read(flow: &Flow, input: &str) -> bool {
     let reads = flow.steps.iter().filter(|s| s.step_type == "read_table");
-    reads.flat_map(|s| s.late_references()).any(|r| r.strip_prefix("inputs.") == Some(input))
+    reads.flat_map(FlowStep::late_references).any(|r| r.strip_prefix("inputs.") == Some(input))
 }
 
 fn unknown(flow: &Flow, name: &str) -> Stop {

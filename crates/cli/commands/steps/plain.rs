@@ -6,6 +6,10 @@ use flowrun_core::signature::Port;
 use super::keys::{self, Key};
 use super::{branch, common_keys, doc_line, first_sentence};
 
+/// How a value that comes late is written, and the same with spaces at which no line ends.
+const LATE: &str = "{ from: REFERENCE }";
+const HELD_LATE: &str = "{\u{a0}from:\u{a0}REFERENCE\u{a0}}";
+
 /// All step types, a line each.
 pub(super) fn list(registry: &Registry, width: usize) -> String {
     let mut page = Page::new(width);
@@ -58,7 +62,7 @@ impl Page {
     }
 
     fn line(&mut self, indent: usize, line: &str) {
-        let line = format!("{:indent$}{line}", "");
+        let line = format!("{:indent$}{line}", "").replace(HELD_LATE, LATE);
         self.text.push_str(line.trim_end());
         self.text.push('\n');
     }
@@ -88,13 +92,11 @@ impl Page {
 
     /// Each key with what it takes, and below that what it is for.
     fn keys(&mut self, indent: usize, keys: &[Key]) {
-        let beside = keys.iter().map(|key| key.name.chars().count()).max().unwrap_or_default() + 2;
+        let longest = keys.iter().map(|key| key.name.chars().count()).max().unwrap_or_default();
         for key in keys {
-            self.columns(
-                indent,
-                std::iter::once((format!("{:1$}", key.name, beside - 2).as_str(), key.terms().as_str())),
-            );
-            self.paragraph(indent + beside, &key.doc);
+            let (name, terms) = (format!("{:longest$}", key.name), key.terms().replace(LATE, HELD_LATE));
+            self.columns(indent, std::iter::once((name.as_str(), terms.as_str())));
+            self.paragraph(indent + longest + 2, &key.doc);
         }
     }
 
@@ -121,7 +123,7 @@ impl Page {
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut room = 0;
-    for word in text.split_whitespace() {
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
         let length = word.chars().count();
         match lines.last_mut() {
             Some(line) if length < room => {

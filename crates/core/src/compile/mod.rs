@@ -203,7 +203,9 @@ impl<'a> Compiler<'a> {
             wrong.push(Diagnostic::error(codes::BAD_CONFIG, message, &spec.span));
         }
         let fine = wrong.is_empty();
-        wrong.into_iter().for_each(|w| self.report(w));
+        for diagnostic in wrong {
+            self.report(diagnostic);
+        }
         fine
     }
 

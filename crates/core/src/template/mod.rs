@@ -50,7 +50,9 @@ impl From<Error> for TemplateError {
     fn from(error: Error) -> Self {
         let detail = error.detail().map(str::to_owned);
         let message = match (error.kind(), detail) {
-            (ErrorKind::SyntaxError | ErrorKind::InvalidOperation | ErrorKind::UndefinedError, Some(detail)) => detail,
+            (ErrorKind::SyntaxError | ErrorKind::InvalidOperation | ErrorKind::UndefinedError, Some(detail)) => {
+                detail
+            }
             (ErrorKind::UndefinedError, None) => "undefined value".to_owned(),
             (ErrorKind::OutOfFuel, _) => "the text takes too long to render".to_owned(),
             (kind, Some(detail)) => format!("{kind}: {detail}"),

@@ -1,0 +1,10 @@
+//! The engine through the library, without the program around it.
+
+/// The rules of flows, a file for each: `conformance/RULE.yaml`.
+mod conformance;
+/// What is done once stays done: a run over a fuller journal.
+mod journal;
+/// The order of items, whatever the order in which they end.
+mod order;
+/// Names, against a simple interpreter of them.
+mod wiring;

@@ -1,0 +1,103 @@
+//! Runs every `conformance/RULE.yaml`: a flow, `---`, and what it must come to.
+
+use std::collections::BTreeMap;
+
+use flowrun::core::diagnostics::Diagnostics;
+use flowrun::core::events::ItemCounts;
+use flowrun::core::table::to_list;
+use flowrun::core::value::Value;
+use flowrun::yaml::{ParseOptions, parse_node};
+use serde::Deserialize;
+use serde_json::{Map, Value as Json, json};
+
+use crate::support::{Engine, compiled, registry, repository, yaml_files};
+
+/// What a case says beneath its flow. What it does not say must not be: no warning, no error, no named end.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct Expected {
+    inputs: BTreeMap<String, Json>,
+    /// Codes of what is wrong with the file.
+    errors: Vec<String>,
+    /// Codes of its warnings.
+    warnings: Vec<String>,
+    /// The code of the error that ends the run, and the address of the step.
+    error: Option<String>,
+    at: Option<String>,
+    end: Option<String>,
+    outputs: Option<Json>,
+    /// For each map that ran, the counts that are not 0.
+    items: Option<Vec<Map<String, Json>>>,
+}
+
+impl Expected {
+    fn read(text: &str) -> Self {
+        let node = parse_node(text, &ParseOptions::new("expected", ".")).unwrap().node;
+        serde_json::from_value(node.to_value().to_json().unwrap()).unwrap()
+    }
+}
+
+fn codes(found: &Diagnostics) -> Vec<String> {
+    found.iter().map(|d| d.code.to_string()).collect()
+}
+
+/// A value as JSON, a table with its rows.
+fn shown(value: &Value) -> Json {
+    match value {
+        Value::Table(table) => to_list(table).unwrap().to_json().unwrap(),
+        other => other.to_json().unwrap(),
+    }
+}
+
+fn counted(counts: &ItemCounts) -> Map<String, Json> {
+    let Json::Object(counts) = serde_json::to_value(counts).unwrap() else { unreachable!("counts are an object") };
+    counts.into_iter().filter(|(_, n)| *n != json!(0)).collect()
+}
+
+fn check(text: &str) {
+    let (flow, expected) = text.split_once("\n---\n").expect("a flow, `---`, and what it comes to");
+    let expected = Expected::read(expected);
+    let compiled = match compiled(flow, &registry()) {
+        Ok(compiled) => compiled,
+        Err(found) => {
+            let said: Vec<_> = found.iter().map(|d| d.message.as_str()).collect();
+            assert_eq!(codes(&found), expected.errors, "{said:?}");
+            return;
+        }
+    };
+    assert_eq!(expected.errors, Vec::<String>::new(), "the flow was accepted");
+    assert_eq!(codes(&compiled.warnings), expected.warnings);
+    let engine = Engine::new(compiled, &repository("tests/conformance"));
+    let inputs = expected.inputs.into_iter().map(|(name, value)| (name, Value::try_from(value).unwrap()));
+    match engine.run(inputs.collect()) {
+        Ok(outputs) => {
+            assert_eq!(expected.error, None, "it ended well");
+            assert_eq!(outputs.end.as_deref(), expected.end.as_deref());
+            let given: Map<_, _> = outputs.values.iter().map(|(name, v)| (name.to_string(), shown(v))).collect();
+            assert_eq!(Json::Object(given), expected.outputs.expect("a case says its outputs"));
+        }
+        Err(error) => {
+            assert_eq!(Some(error.code.to_string()), expected.error, "{error}");
+            let at = error.at.as_ref().map(ToString::to_string);
+            assert!(expected.at.is_none() || at == expected.at, "at {at:?}, not {:?}", expected.at);
+        }
+    }
+    if let Some(items) = expected.items {
+        assert_eq!(engine.maps().iter().map(counted).collect::<Vec<_>>(), items);
+    }
+}
+
+#[test]
+fn every_rule_holds() {
+    let mut broken = Vec::new();
+    for path in yaml_files("tests/conformance") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# "), "{} does not say its rule", path.display());
+        // Caught, so that one broken rule does not hide the next.
+        if std::panic::catch_unwind(|| check(&text)).is_err() {
+            broken.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    assert!(broken.is_empty(), "the rules above are those of {broken:#?}");
+}
