@@ -1,30 +1,103 @@
 //! How fast the engine is without a model: one render, a map over a chain of templates, and compiling.
 
+mod support;
+
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, Throughput};
 use flowrun::core::compile::compile;
 use flowrun::core::execute::{Run, RunOptions, bind, execute};
 use flowrun::core::flow::Flow;
 use flowrun::core::journal::{Journal, MemoryJournal, NoJournal};
 use flowrun::core::spec::{FlowSpec, StepSpec};
+use flowrun::core::table::Table;
 use flowrun::core::template::{Extras, Template};
 use flowrun::core::types::Type;
 use flowrun::core::value::Value;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
+use support::{Number, Target};
+
 const ITEMS: u32 = 100_000;
 const STEPS: u32 = 10;
+const TEXT: &str = "<{{ text }}>";
 
-/// A chain of steps, each a text around the one before.
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut criterion = support::estimates::configured();
+    render(&mut criterion);
+    map(&mut criterion);
+    compiling(&mut criterion);
+    criterion.final_summary();
+
+    let seconds = support::estimates::seconds;
+    let rate = |benchmark| Ok::<_, Box<dyn Error>>(f64::from(ITEMS * STEPS) / seconds(benchmark)?);
+    let map = format!("map of {STEPS} templates over {ITEMS} items");
+    let million = Target::AtLeast(1e6);
+    support::report(
+        "1-engine",
+        &[
+            Number::new("one render", Target::None, seconds("render")? * 1e6, "µs"),
+            Number::new(format!("{map}, no journal"), million, rate("map/no_journal")?, "steps/s"),
+            Number::new(format!("{map}, the command's journal"), million, rate("map/memory_journal")?, "steps/s"),
+            Number::new("compile 1,000 steps", Target::None, seconds("compile/1000")? * 1e3, "ms"),
+            Number::new("compile 10,000 steps", Target::None, seconds("compile/10000")? * 1e3, "ms"),
+        ],
+    )?;
+    Ok(())
+}
+
+fn render(criterion: &mut Criterion) {
+    let template = Template::parse(TEXT, Extras::None).expect("the text parses");
+    let value = Value::from("about as long as a name");
+    criterion.bench_function("render", |b| b.iter(|| template.render(|_| Some(value.clone()))));
+}
+
+fn map(criterion: &mut Criterion) {
+    let compiled = compile(&mapped(), &flowrun::standard()).expect("the flow is fine");
+    let texts: Vec<Value> = (0..ITEMS).map(|n| format!("item {n}").into()).collect();
+    let texts = Value::from(texts);
+    let runtime = Runtime::new().expect("threads can be started");
+    let mut group = criterion.benchmark_group("map");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(15));
+    group.throughput(Throughput::Elements((ITEMS * STEPS).into()));
+    let mut with = |name: &str, journal: fn() -> Arc<dyn Journal>| {
+        group.bench_function(name, |b| b.iter(|| run_map(&runtime, &compiled.flow, &texts, journal())));
+    };
+    with("no_journal", || Arc::new(NoJournal));
+    with("memory_journal", || Arc::new(MemoryJournal::new()));
+    group.finish();
+}
+
+fn run_map(runtime: &Runtime, flow: &Arc<Flow>, texts: &Value, journal: Arc<dyn Journal>) {
+    let inputs = bind(flow, BTreeMap::from([("texts".to_owned(), texts.clone())])).expect("it is the only input");
+    let run = Arc::new(Run::new(RunOptions::default()).journal(journal));
+    let outputs = runtime.block_on(execute(flow, inputs, &run)).expect("no template fails");
+    let rows = outputs.values.get("table").and_then(Value::as_table).and_then(Table::len);
+    assert_eq!(rows, Some(ITEMS.into()));
+}
+
+fn compiling(criterion: &mut Criterion) {
+    let registry = flowrun::standard();
+    let mut group = criterion.benchmark_group("compile");
+    group.sample_size(10);
+    for steps in [1_000, 10_000] {
+        let spec = chain("chain", steps);
+        group.throughput(Throughput::Elements(steps.into()));
+        group.bench_function(steps.to_string(), |b| b.iter(|| compile(&spec, &registry).expect("the flow is fine")));
+    }
+    group.finish();
+}
+
+/// Steps one after the other, each of which puts its text around that of the step before.
 fn chain(name: &str, steps: u32) -> FlowSpec {
     let mut flow = FlowSpec::new(name).input("text", Type::string(), None);
     let mut before = "inputs.text".to_owned();
     for n in 0..steps {
-        let step = StepSpec::new(&format!("step_{n}"), "template", &json!({"template": "<{{ text }}>"}));
+        let step = StepSpec::new(&format!("step_{n}"), "template", &json!({ "template": TEXT }));
         flow = flow.step(step.with("text", &before).output(&format!("text_{n}")));
         before = format!("step_{n}.text_{n}");
     }
@@ -32,55 +105,11 @@ fn chain(name: &str, steps: u32) -> FlowSpec {
 }
 
 fn mapped() -> FlowSpec {
-    let config = json!({"flow": "chain", "over": {"text": "inputs.texts"}, "collect": ["last"], "parallel": 64});
+    let config =
+        json!({ "flow": "chain", "over": { "text": "inputs.texts" }, "collect": ["last"], "parallel": 64 });
     FlowSpec::new("mapped")
         .input("texts", Type::list(Type::string()), None)
         .step(StepSpec::new("all", "map", &config))
         .output("table", "all.table")
         .flow(chain("chain", STEPS))
 }
-
-fn run_map(runtime: &Runtime, flow: &Arc<Flow>, texts: &Value, journal: Arc<dyn Journal>) {
-    let inputs = bind(flow, BTreeMap::from([("texts".to_owned(), texts.clone())])).expect("one input");
-    let run = Arc::new(Run::new(RunOptions::default()).journal(journal));
-    let outputs = runtime.block_on(execute(flow, inputs, &run)).expect("templates cannot fail here");
-    let table = outputs.values.get("table").and_then(Value::as_table);
-    assert_eq!(table.and_then(flowrun::core::table::Table::len), Some(ITEMS.into()));
-}
-
-fn render(c: &mut Criterion) {
-    let template = Template::parse("<{{ text }}>", Extras::None).expect("a text");
-    let value = Value::from("about as long as a name");
-    c.bench_function("render", |b| b.iter(|| template.render(|_| Some(value.clone()))));
-}
-
-fn map(c: &mut Criterion) {
-    let compiled = compile(&mapped(), &flowrun::standard()).expect("a flow");
-    let texts: Value = Value::from((0..ITEMS).map(|n| Value::from(format!("item {n}"))).collect::<Vec<_>>());
-    let runtime = Runtime::new().expect("threads");
-    let mut group = c.benchmark_group("map");
-    group.sample_size(10).sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(12));
-    group.throughput(Throughput::Elements(u64::from(ITEMS) * u64::from(STEPS)));
-    group.bench_function("no journal", |b| {
-        b.iter(|| run_map(&runtime, &compiled.flow, &texts, Arc::new(NoJournal)));
-    });
-    group.bench_function("memory journal", |b| {
-        b.iter(|| run_map(&runtime, &compiled.flow, &texts, Arc::new(MemoryJournal::new())));
-    });
-    group.finish();
-}
-
-fn compiling(c: &mut Criterion) {
-    let registry = flowrun::standard();
-    let mut group = c.benchmark_group("compile");
-    group.sample_size(10);
-    for steps in [1_000, 10_000] {
-        let spec = chain("chain", steps);
-        group.throughput(Throughput::Elements(steps.into()));
-        group.bench_function(steps.to_string(), |b| b.iter(|| compile(&spec, &registry).expect("a flow")));
-    }
-    group.finish();
-}
-
-criterion_group!(benches, render, map, compiling);
-criterion_main!(benches);

@@ -1,20 +1,99 @@
-//! A step type of one's own: what the page says is what the compiler sees, and it runs.
+//! A step type of one's own: the page shows what the compiler sees, and the flow beside it runs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use flowrun::core::compile::compile;
-use flowrun::core::execute::{Resources, Run, RunOptions, bind, execute};
-use flowrun::core::registry::Registry;
 use flowrun::core::value::Value;
-use flowrun::llm::{Binder, Environment, HttpClient, ModelConfig};
 use flowrun::prelude::*;
-use flowrun::steps::Models;
-use flowrun::yaml::{ParseOptions, parse};
 
-use crate::support::repository;
+use crate::support::{Engine, repository};
 
-/// The example itself: its step type is the one that is tested here.
-#[expect(dead_code, reason = "its `main` is a program's")]
-#[path = "../examples/custom_step.rs"]
-mod custom_step;
+/// As in `examples/custom_step.rs`, whose own one is its program's alone.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WordCount {
+    min: usize,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct In {
+    text: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Out {
+    words: usize,
+}
+
+impl Step for WordCount {
+    const TYPE: &'static str = "word_count";
+    const BRANCHES: &'static [&'static str] = &["enough", "too_short"];
+    type Input = In;
+    type Output = Out;
+
+    async fn run(&self, _: &StepCx<'_>, input: In) -> Result<Outcome<Out>, StepError> {
+        let words = input.text.split_whitespace().count();
+        Ok(Outcome::branch(if words >= self.min { "enough" } else { "too_short" }, Out { words }))
+    }
+}
+
+fn registry() -> Registry {
+    flowrun::standard().with::<WordCount>()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(repository(path)).unwrap()
+}
+
+#[test]
+fn the_readme_shows_the_example_as_it_is() {
+    let shown = format!("```rust\n{}```\n", read("examples/custom_step.rs"));
+    assert!(read("README.md").contains(&shown), "README.md does not hold the text of examples/custom_step.rs");
+}
+
+#[test]
+fn the_flow_of_the_example_runs() {
+    let engine = Engine::of(&read("examples/custom_step.yaml"), &registry());
+    let outputs = engine.run(BTreeMap::new()).unwrap();
+    let text = outputs.values.get("text").and_then(Value::as_str).unwrap();
+    let words = outputs.values.get("words").and_then(Value::as_i64).unwrap();
+    assert_eq!(text.split_whitespace().count(), usize::try_from(words).unwrap());
+    assert!(words >= 8, "the first text was too short, and the retry edge was not taken: {text}");
+}
+
+#[test]
+fn a_step_type_is_known_by_its_types() {
+    let registry = registry();
+    assert_eq!(registry.problems(), &[] as &[String]);
+    let known = registry.get("word_count").unwrap();
+    let names = |ports: &[Port]| ports.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&known.ports.inputs), ["text"]);
+    assert_eq!(names(&known.ports.outputs), ["words"]);
+    assert_eq!(known.ports.branches, ["enough", "too_short"]);
+    assert!(known.doc().starts_with("As in"), "{}", known.doc());
+    assert_eq!(known.schema["properties"]["min"]["type"], "integer");
+}
+
+/// A configuration with a key that belongs to every step.
+#[derive(Deserialize, JsonSchema)]
+#[expect(dead_code, reason = "only its form is asked for")]
+struct Greedy {
+    next: String,
+}
+
+impl Step for Greedy {
+    const TYPE: &'static str = "greedy";
+    type Input = In;
+    type Output = Out;
+
+    async fn run(&self, _: &StepCx<'_>, input: In) -> Result<Outcome<Out>, StepError> {
+        Ok(Outcome::next(Out { words: input.text.len() }))
+    }
+}
+
+#[test]
+fn a_step_type_that_takes_a_reserved_key_or_name_is_refused() {
+    let greedy = flowrun::standard().with::<Greedy>();
+    assert_eq!(greedy.problems(), ["the configuration of step type `greedy` claims the reserved key `next`"]);
+    let twice = registry().with::<WordCount>();
+    assert_eq!(twice.problems(), ["there are two step types named `word_count`"]);
+}

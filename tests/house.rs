@@ -51,14 +51,14 @@ fn no_source_file_is_longer_than_it_may_be() {
 fn dependencies(manifest: &Path) -> BTreeMap<String, Vec<String>> {
     let text = std::fs::read_to_string(manifest).unwrap();
     let name = Regex::new(r#"^"?([A-Za-z0-9_-]+)"?\s*[.=]"#).unwrap();
-    let (mut tables, mut table) = (BTreeMap::<String, Vec<String>>::new(), String::new());
+    let (mut tables, mut table) = (BTreeMap::<String, Vec<String>>::new(), "");
     for line in text.lines() {
         if let Some(header) = line.strip_prefix('[') {
-            table = header.trim_end_matches(']').to_owned();
+            table = header.trim_end_matches(']');
         } else if table.ends_with("dependencies")
             && let Some(found) = name.captures(line)
         {
-            tables.entry(table.clone()).or_default().push(found[1].to_owned());
+            tables.entry(table.to_owned()).or_default().push(found[1].to_owned());
         }
     }
     tables

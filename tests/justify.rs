@@ -123,11 +123,11 @@ fn every_item_is_accounted_for() {
         verdicts: Verdicts { valid: 0.4, invalid: 0.4 },
         ..Plan::default()
     });
-    let sandbox = with_quick_retries(Sandbox::with_flows().models(&mock), 1);
-    let told = sandbox.must_run([FLOW, "-i", "rows=60", "--json"]).json();
+    let sandbox = with_quick_retries(Sandbox::with_flows().models(&mock), 2);
+    let told = sandbox.must_run([FLOW, "-i", "rows=120", "--json"]).json();
     let items = items(&told);
     let [accepted, rejected, failed] = ["accepted", "rejected", "failed"].map(|n| number(&items, n));
-    assert_eq!(accepted + rejected + failed, 60, "{items}");
+    assert_eq!(accepted + rejected + failed, 120, "{items}");
     assert!(accepted > 0 && rejected > 0 && failed > 0, "the plan was meant to give some of each: {items}");
     let (dataset, others) = (sandbox.records(DATASET), sandbox.records(REJECTED));
     assert_eq!((dataset.len(), others.len()), (accepted, rejected + failed));
@@ -235,9 +235,10 @@ mod signals {
         let mock = Mock::start(Plan { latency: Latency::Fixed { ms: 50.0 }, ..Plan::default() });
         let sandbox = Sandbox::with_flows().models(&mock);
         let mut command = sandbox.command([FLOW, "-i", "rows=2000", "--parallel", "4"]);
-        let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // Four at once, so that by the thirtieth request some item has ended and many more wait.
         while mock.counters().requests < 30 {
+            assert!(run.try_wait().unwrap().is_none(), "the run ended by itself");
             std::thread::sleep(Duration::from_millis(5));
         }
         send(signal, &run);

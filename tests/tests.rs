@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics here has failed")]
 
-/// What rooms share: a folder to run in, a model server, and what a run said.
+/// What rooms share: a folder to run in, a model server, the engine by itself, step types to try it with.
 mod support;
 
 /// What a person reads who has made a mistake.
 mod bad_input;
 /// The engine by itself: its rules, its journal, its order.
 mod engine;
+/// Step types of one's own.
+mod extending;
 /// The rules of the house that no lint knows.
 mod house;
 /// The main job.

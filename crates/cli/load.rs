@@ -150,9 +150,10 @@ fn to_read(files: &Files, path: &str, span: &Span) -> Option<Diagnostic> {
 
 fn to_write(files: &Files, path: &str, span: &Span) -> Option<Diagnostic> {
     match files.to_write(path) {
-        Ok(place) => {
-            writable(&place).err().map(|why| Diagnostic::error(NOT_WRITABLE, format!("`{path}` {why}"), span))
-        }
+        Ok(place) => writable(&place).err().map(|why| {
+            let message = format!("`{path}` {}", files.shortened(&why));
+            Diagnostic::error(NOT_WRITABLE, message, span)
+        }),
         Err(error) => Some(outside(&error, span)),
     }
 }

@@ -13,9 +13,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::support::{Engine, compiled, registry, repository, yaml_files};
 
 /// What a case says beneath its flow. What it does not say must not be: no warning, no error, no named end.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[derive(Default)]
 struct Expected {
     inputs: BTreeMap<String, Json>,
     /// Codes of what is wrong with the file.
@@ -39,7 +38,7 @@ impl Expected {
 }
 
 fn codes(found: &Diagnostics) -> Vec<String> {
-    found.iter().map(|d| d.code.to_string()).collect()
+    found.iter().map(|d| d.code.to_owned()).collect()
 }
 
 /// A value as JSON, a table with its rows.

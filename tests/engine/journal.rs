@@ -1,1 +1,162 @@
-//! stub
+//! What is done once stays done.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use flowrun::core::error::StepError;
+use flowrun::core::journal::{ItemRecord, Journal, MemoryJournal};
+use serde_json::Value as Json;
+
+use crate::support::{Engine, Till, registry};
+
+const PAYS: &str = "
+flow: pays
+inputs: { numbers: { type: [integer], default: [1, 2, 3, 4] } }
+steps:
+  first: { type: pay, with: { value: { value: 7 } }, output: first }
+  each: { type: map, flow: item, over: { value: inputs.numbers }, parallel: 2 }
+flows:
+  item:
+    inputs: { value: integer }
+    steps:
+      once: { type: pay, output: ten }
+      again: { type: pay, with: { value: once.ten }, output: hundred }
+    outputs: { hundred: again.hundred }
+outputs: { first: first.first, hundreds: each.hundred }
+";
+
+/// Runs the flow over a journal, and gives what came out and how often was paid.
+fn pay(journal: Arc<dyn Journal>) -> (Json, u64) {
+    let till = Arc::new(Till::default());
+    let engine = Engine::of(PAYS, &registry()).with(&till).journal(journal);
+    let outputs = engine.run(BTreeMap::new()).unwrap();
+    let outputs = outputs.values.iter().map(|(name, value)| (name.to_string(), value.to_json().unwrap()));
+    (Json::Object(outputs.collect()), till.paid())
+}
+
+#[test]
+fn a_run_over_a_full_journal_does_nothing_twice() {
+    let journal = Arc::new(MemoryJournal::new());
+    let (first, paid) = pay(journal.clone());
+    assert_eq!(paid, 9, "once, and twice for each of four items");
+    assert_eq!(journal.items(), 4);
+    assert_eq!(pay(journal), (first, 0));
+}
+
+/// A journal that remembers effects but no items, as one that was cut off before any item had ended.
+#[derive(Default)]
+struct EffectsOnly(MemoryJournal);
+
+impl Journal for EffectsOnly {
+    fn effect(&self, key: &str) -> Result<Option<Json>, StepError> {
+        self.0.effect(key)
+    }
+
+    fn keep_effect(&self, key: &str, outcome: &Json) -> Result<(), StepError> {
+        self.0.keep_effect(key, outcome)
+    }
+
+    fn item(&self, _: &str, _: u64) -> Result<Option<ItemRecord>, StepError> {
+        Ok(None)
+    }
+
+    fn keep_item(&self, _: &str, _: &ItemRecord) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_item_that_begins_again_finds_what_it_has_done() {
+    let journal = Arc::new(EffectsOnly::default());
+    let (first, paid) = pay(journal.clone());
+    assert_eq!(paid, 9);
+    assert_eq!(pay(journal), (first, 0));
+}
+
+/// A journal that notes what it keeps, and breaks at one key.
+#[derive(Default)]
+struct Noting {
+    inner: MemoryJournal,
+    kept: Mutex<BTreeMap<String, Json>>,
+    breaks_at: Option<&'static str>,
+}
+
+impl Journal for Noting {
+    fn effect(&self, key: &str) -> Result<Option<Json>, StepError> {
+        self.inner.effect(key)
+    }
+
+    fn keep_effect(&self, key: &str, outcome: &Json) -> Result<(), StepError> {
+        if self.breaks_at == Some(key) {
+            return Err(StepError::new("journal.broken", "the disk is full").fatal());
+        }
+        self.kept.lock().unwrap().insert(key.to_owned(), outcome.clone());
+        self.inner.keep_effect(key, outcome)
+    }
+
+    fn item(&self, map: &str, index: u64) -> Result<Option<ItemRecord>, StepError> {
+        self.inner.item(map, index)
+    }
+
+    fn keep_item(&self, map: &str, record: &ItemRecord) -> Result<(), StepError> {
+        self.inner.keep_item(map, record)
+    }
+}
+
+#[test]
+fn effects_are_kept_under_the_address_of_their_visit() {
+    let journal = Arc::new(Noting::default());
+    pay(journal.clone());
+    let kept: Vec<String> = journal.kept.lock().unwrap().keys().cloned().collect();
+    assert_eq!(kept[..3], ["each#1[0]/again#1!pay", "each#1[0]/once#1!pay", "each#1[1]/again#1!pay"]);
+    assert_eq!(kept.last().map(String::as_str), Some("first#1!pay"));
+    assert_eq!(kept.len(), 9);
+}
+
+#[test]
+fn a_journal_that_breaks_ends_the_run_and_the_rest_goes_on_from_there() {
+    let journal = Arc::new(Noting { breaks_at: Some("each#1[2]/once#1!pay"), ..Noting::default() });
+    let till = Arc::new(Till::default());
+    let engine = Engine::of(PAYS, &registry()).with(&till).journal(journal.clone());
+    let error = engine.run(BTreeMap::new()).unwrap_err();
+    assert_eq!(error.code, "journal.broken");
+    let kept = journal.kept.lock().unwrap();
+    let mended = Arc::new(EffectsOnly::default());
+    for (key, outcome) in kept.iter() {
+        mended.keep_effect(key, outcome).unwrap();
+    }
+    assert_eq!(pay(mended).1, 9 - kept.len() as u64, "only what was not kept is paid again");
+}
+
+const FAILS: &str = "
+flow: fails
+inputs: { numbers: { type: [integer], default: [0, 1, 2] } }
+steps:
+  each: { type: map, flow: item, over: { value: inputs.numbers }, on_item_error: POLICY }
+flows:
+  item:
+    inputs: { value: integer }
+    steps:
+      pay: { type: pay, output: paid }
+      break: { type: fail, \"on\": 1, FATAL with: { value: inputs.value } }
+    outputs: { paid: pay.paid }
+outputs: { paid: each.paid }
+";
+
+/// Runs a flow whose middle item fails; gives how many items the journal then holds.
+fn items_kept(policy: &str, fatal: &str) -> usize {
+    let journal = Arc::new(MemoryJournal::new());
+    let flow = FAILS.replace("POLICY", policy).replace("FATAL", fatal);
+    let engine = Engine::of(&flow, &registry()).with(&Arc::new(Till::default())).journal(journal.clone());
+    // How it ends is not what is asked here.
+    let _ended = engine.run(BTreeMap::new());
+    journal.items()
+}
+
+#[test]
+fn a_failed_item_is_kept_only_where_the_map_goes_on() {
+    assert_eq!(items_kept("keep", ""), 3, "the failure is part of the result");
+    assert_eq!(items_kept("skip", ""), 3, "the failure is part of the result");
+    assert_eq!(items_kept("fail", ""), 1, "item 1 runs again when the run goes on, and item 2 never began");
+    assert_eq!(items_kept("keep", "fatal: true,"), 1, "item 1 runs again when the run goes on");
+}

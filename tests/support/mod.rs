@@ -8,4 +8,4 @@ mod steps;
 pub(crate) use engine::{Engine, compiled};
 pub(crate) use mock::Mock;
 pub(crate) use sandbox::{Ran, Sandbox, copy_folder, repository, yaml_files};
-pub(crate) use steps::{Till, Trace, registry};
+pub(crate) use steps::{Read, Till, Trace, registry};

@@ -117,9 +117,12 @@ impl Step for Dawdle {
     }
 }
 
-/// What probes have read, in the order in which they ran: the step, and each name with its value.
+/// A step, and each name that it read with the value.
+pub(crate) type Read = (String, Vec<(String, Option<String>)>);
+
+/// What probes have read, in the order in which they ran.
 #[derive(Default)]
-pub(crate) struct Trace(pub(crate) Mutex<Vec<(String, Vec<(String, Option<String>)>)>>);
+pub(crate) struct Trace(pub(crate) Mutex<Vec<Read>>);
 
 /// Reads names, gives names, and takes branches as it is told.
 #[derive(Deserialize, JsonSchema)]

@@ -3,8 +3,9 @@
 //! The engine looks an effect up before it does it and an item before it runs it, so a run over a fuller journal is the
 //! same run, only shorter.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,10 +56,17 @@ pub trait Journal: Send + Sync {
 }
 
 /// A journal that ends with the process.
+///
+/// It holds what a run over it could still ask for: the effects of items that run, and the records of those that have
+/// ended. What happened inside an item goes when its record comes.
 #[derive(Debug, Default)]
-pub struct MemoryJournal {
-    effects: Mutex<HashMap<String, serde_json::Value>>,
-    items: Mutex<HashMap<String, HashMap<u64, ItemRecord>>>,
+pub struct MemoryJournal(Mutex<Held>);
+
+/// What is held, in the order of addresses: what lies below one stands together.
+#[derive(Debug, Default)]
+struct Held {
+    effects: BTreeMap<String, serde_json::Value>,
+    items: BTreeMap<String, HashMap<u64, ItemRecord>>,
 }
 
 impl MemoryJournal {
@@ -69,34 +77,53 @@ impl MemoryJournal {
 
     /// How many effects are held at the moment.
     pub fn effects(&self) -> usize {
-        self.effects.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.held().effects.len()
     }
 
-    /// How many items are held.
+    /// How many items are held at the moment.
     pub fn items(&self) -> usize {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner).values().map(HashMap::len).sum()
+        self.held().items.values().map(HashMap::len).sum()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Journal for MemoryJournal {
     fn effect(&self, key: &str) -> Result<Option<serde_json::Value>, StepError> {
-        Ok(self.effects.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned())
+        Ok(self.held().effects.get(key).cloned())
     }
 
     fn keep_effect(&self, key: &str, outcome: &serde_json::Value) -> Result<(), StepError> {
-        self.effects.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), outcome.clone());
+        let (key, outcome) = (key.to_owned(), outcome.clone());
+        self.held().effects.insert(key, outcome);
         Ok(())
     }
 
     fn item(&self, map: &str, index: u64) -> Result<Option<ItemRecord>, StepError> {
-        let items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(items.get(map).and_then(|m| m.get(&index)).cloned())
+        Ok(self.held().items.get(map).and_then(|m| m.get(&index)).cloned())
     }
 
     fn keep_item(&self, map: &str, record: &ItemRecord) -> Result<(), StepError> {
-        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        items.entry(map.to_owned()).or_default().insert(record.index, record.clone());
+        let (inside, kept) = (format!("{map}[{}]/", record.index), record.clone());
+        let mut held = self.held();
+        remove_below(&mut held.effects, &inside);
+        remove_below(&mut held.items, &inside);
+        match held.items.get_mut(map) {
+            Some(items) => items.insert(kept.index, kept),
+            None => held.items.entry(map.to_owned()).or_default().insert(kept.index, kept),
+        };
         Ok(())
+    }
+}
+
+/// Removes all entries whose keys begin so.
+fn remove_below<T>(entries: &mut BTreeMap<String, T>, beginning: &str) {
+    let from = (Bound::Included(beginning), Bound::Unbounded);
+    while let Some((key, _)) = entries.range::<str, _>(from).next().filter(|(key, _)| key.starts_with(beginning)) {
+        let key = key.clone();
+        entries.remove(&key);
     }
 }
 
@@ -119,5 +146,30 @@ impl Journal for NoJournal {
 
     fn keep_item(&self, _: &str, _: &ItemRecord) -> Result<(), StepError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(index: u64) -> ItemRecord {
+        ItemRecord { index, result: Ok(vec![Value::Null]), end: None, attempts: 1, usage: Usage::default() }
+    }
+
+    #[test]
+    fn what_happened_inside_an_item_goes_when_its_record_comes() {
+        let journal = MemoryJournal::new();
+        let outcome = serde_json::json!("a reply");
+        for key in ["m#1[1]/a#1!reply", "m#1[1]/b#1.2/a#1!reply", "m#1[17]/a#1!reply", "m#2[1]/a#1!reply", "a#1!reply"] {
+            journal.keep_effect(key, &outcome).unwrap();
+        }
+        journal.keep_item("m#1[1]/inner#1", &record(0)).unwrap();
+        journal.keep_item("m#1[17]/inner#1", &record(0)).unwrap();
+        journal.keep_item("m#1", &record(1)).unwrap();
+        assert_eq!((journal.effects(), journal.items()), (3, 2));
+        assert_eq!(journal.effect("m#1[1]/a#1!reply").unwrap(), None);
+        assert_eq!(journal.effect("m#1[17]/a#1!reply").unwrap(), Some(outcome));
+        assert!(journal.item("m#1", 1).unwrap().is_some() && journal.item("m#1[1]/inner#1", 0).unwrap().is_none());
     }
 }

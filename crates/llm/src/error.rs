@@ -94,15 +94,15 @@ impl ModelErrorKind {
             Self::NotFound => {
                 "check the model's `model` name, and that `base_url` (or OPENAI_BASE_URL) ends with the version, as in https://api.openai.com/v1"
             }
-            Self::Quota => "add credit to the account behind the key, or use another key; then resume the run",
+            Self::Quota => "add credit to the account behind the key, or use another key; then run again",
             Self::RateLimited => {
                 "run fewer calls at a time, or raise the model's `retry.tries` and `retry.max_delay`"
             }
             Self::ServerError => {
-                "the endpoint is in trouble: resume the run later, or raise the model's `retry.tries`"
+                "the endpoint is in trouble: run again later, or raise the model's `retry.tries`"
             }
             Self::Timeout => "raise the model's `timeout`, lower its `max_tokens`, or run fewer calls at a time",
-            Self::Conflict => "resume the run later; another request is changing the same thing at the endpoint",
+            Self::Conflict => "run again later; another request is changing the same thing at the endpoint",
             Self::Connection => {
                 "check `base_url` (or OPENAI_BASE_URL), that the server runs, and the proxy variables of the environment"
             }

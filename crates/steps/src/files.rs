@@ -95,6 +95,11 @@ impl Files {
         short.display().to_string()
     }
 
+    /// A message with paths as a person would type them here.
+    pub fn shortened(&self, message: &str) -> String {
+        message.replace(&format!("{}{}", self.working_folder.display(), std::path::MAIN_SEPARATOR), "")
+    }
+
     fn within(&self, base: &Path, path: &str, verb: &str, base_name: &str) -> Result<PathBuf, StepError> {
         let target = base.join(path);
         let real = resolved(&target);

@@ -197,7 +197,7 @@ fn unknown_input<'n>(
     known: impl Iterator<Item = &'n str>,
 ) -> Diagnostic {
     let path: Vec<&str> = path.iter().copied().chain([name]).collect();
-    scope.bad(&path, format!("the flow `{flow}` has no input `{name}`")).suggest(name, known)
+    scope.bad_key(&path, format!("the flow `{flow}` has no input `{name}`")).suggest(name, known)
 }
 
 impl Step for Map {

@@ -78,7 +78,10 @@ impl Step for ReadTable {
         let files: &Files = cx.resource()?;
         let columns = self.types().map_err(|(_, message)| StepError::new("step.type", message))?;
         let options = ReadOptions { format: self.format, columns, ..ReadOptions::default() };
-        let read = open(&files.to_read(&path)?, &options)?;
+        let read = open(&files.to_read(&path)?, &options).map_err(|mut error| {
+            error.message = files.shortened(&error.message);
+            error
+        })?;
         let shown = files.shown(&read.facts.path);
         files.note_read(FileRead {
             step: cx.step_name().to_string(),

@@ -131,8 +131,7 @@ impl Compiler<'_> {
             };
             let mut models = self.models.borrow_mut();
             let Some(place) = models.places.get(&(owner.path.clone(), name.clone())).copied().flatten() else {
-                fine = false; // the definition has errors of its own
-                continue;
+                continue; // the definition has errors of its own, so the flow will not run
             };
             let offline = signature.models.iter().filter(|m| m.model == name).all(|m| m.offline);
             models.all[place].called = true;

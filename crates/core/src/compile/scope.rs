@@ -72,6 +72,16 @@ impl<'a> Scope<'a> {
         self.error(codes::BAD_CONFIG, path, message)
     }
 
+    /// As [`Scope::bad`], at the key that the path ends with and not at its value.
+    pub fn bad_key(&self, path: &[&str], message: impl Into<String>) -> Diagnostic {
+        let mut wrong = self.bad(path, message);
+        let key = path.split_last().and_then(|(key, above)| self.step.config.at(above.iter().copied()).entry(key));
+        if let Some(key) = key {
+            wrong.span = super::place(&key.key_span, &wrong.span).clone();
+        }
+        wrong
+    }
+
     /// Reports a warning; it does not stop the flow.
     pub fn warn(&self, code: &'static str, path: &[&str], message: impl Into<String>) {
         self.compiler.report(Diagnostic::warning(code, message, &self.span(path)));

@@ -368,7 +368,7 @@ impl Wirer<'_> {
     }
 
     fn nearest_named(&self, n: usize, name: &str) -> (Vec<(usize, usize)>, bool) {
-        if !self.slots.is_produced(name) {
+        if !self.slots.is_produced(name) && !self.steps.iter().any(|s| s.broken) {
             return (Vec::new(), true);
         }
         self.nearest(n, |step, output| self.steps[step].outputs[output] == name)
@@ -386,14 +386,12 @@ impl Wirer<'_> {
         produces: impl Fn(usize, usize) -> bool,
     ) -> (Vec<(usize, usize)>, bool) {
         let mut seen = vec![false; self.steps.len()];
-        let (mut found, mut open) = (Vec::new(), false);
+        let (mut found, mut open, mut unsure) = (Vec::new(), false, false);
         while let Some(step) = ahead.pop() {
             if std::mem::replace(&mut seen[step], true) {
                 continue;
             }
-            if self.steps[step].broken {
-                continue; // it may give anything
-            }
+            unsure |= self.steps[step].broken; // it may give anything
             if let Some(output) = (0..self.steps[step].outputs.len()).find(|o| produces(step, *o)) {
                 found.push((step, output));
             } else {
@@ -402,7 +400,7 @@ impl Wirer<'_> {
             }
         }
         found.sort_unstable();
-        (found, open)
+        (found, open && !unsure)
     }
 
     /// The steps after which the flow may be over.

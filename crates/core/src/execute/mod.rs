@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::address::Address;
 use crate::cast::cast;
@@ -246,10 +247,20 @@ pub fn bind(flow: &Flow, mut given: BTreeMap<String, Value>) -> Result<Vec<Value
 /// # Errors
 /// The error of the step that failed, with its address; `run.interrupted` when it was told to stop.
 pub async fn execute(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Result<Outputs, StepError> {
-    let frame = frame::Frame { address: Address::root(), attempt: 1, item: None };
-    let walk = frame::walk(run, flow, inputs, &frame);
+    let (flow, run) = (Arc::clone(flow), Arc::clone(run));
+    let stop = Arc::clone(&run.stop);
+    // A task of its own stands among those of the items: what they tell it wakes no other thread. Dropping the set
+    // ends it.
+    let mut top = JoinSet::new();
+    top.spawn(async move {
+        let frame = frame::Frame { address: Address::root(), attempt: 1, item: None };
+        frame::walk(&run, &flow, inputs, &frame).await
+    });
     tokio::select! {
-        end = walk => end.map(|end| Outputs { values: end.outputs, end: end.name }),
-        () = run.stop.at_once() => Err(StepError::new(INTERRUPTED, "the run was told to stop at once")),
+        end = top.join_next() => match end {
+            Some(Ok(end)) => end.map(|end| Outputs { values: end.outputs, end: end.name }),
+            broken => Err(StepError::new("engine.worker", format!("the run ended without an answer: {broken:?}"))),
+        },
+        () = stop.at_once() => Err(StepError::new(INTERRUPTED, "the run was told to stop at once")),
     }
 }

@@ -75,6 +75,15 @@ fn move_references(schema: &mut Value, prefix: &str, depth: usize) {
     }
 }
 
+/// A model's configuration with `use` beside it, which is a key of the format and not of the model.
+pub(super) fn beside_use(mut schema: Value) -> Value {
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        let doc = "Another model, whose settings hold where this one says nothing.";
+        properties.insert("use".to_owned(), json!({ "type": "string", "description": doc }));
+    }
+    schema
+}
+
 /// The configuration of a step with the reserved keys beside it, so that refusing other keys does not refuse these.
 pub(super) fn beside_reserved_keys(schema: Value, doc: &str) -> Value {
     let mut map = match schema {

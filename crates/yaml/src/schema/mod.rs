@@ -22,7 +22,7 @@ pub struct StepSchema {
 /// `!file` besides; for yaml-language-server that is `yaml.customTags: ["!file scalar"]`.
 pub fn document_schema(steps: &[StepSchema], model_schema: &Value) -> Value {
     let mut definitions = shapes::definitions(steps);
-    definitions.insert("model".to_owned(), embed::at("model", model_schema));
+    definitions.insert("model".to_owned(), embed::beside_use(embed::at("model", model_schema)));
     for step in steps {
         let name = embed::step_definition(&step.type_name);
         let schema = embed::beside_reserved_keys(embed::at(&name, &step.schema), &step.doc);

@@ -58,7 +58,7 @@ fn steps() -> Vec<StepSchema> {
 fn validator() -> jsonschema::Validator {
     let model = json!({
         "type": "object",
-        "properties": { "provider": {}, "model": {}, "use": {}, "max_tokens": {}, "temperature": { "$ref": "#/$defs/Text" } },
+        "properties": { "provider": {}, "model": {}, "max_tokens": {}, "temperature": { "$ref": "#/$defs/Text" } },
         "additionalProperties": false,
         "$defs": { "Text": { "type": "number" } },
     });
