@@ -52,7 +52,8 @@ fn check() -> Result<f64, Box<dyn Error>> {
     let mut times = Vec::new();
     for _ in 0..CHECKS {
         let began = Instant::now();
-        let status = Command::new(env!("CARGO_BIN_EXE_flowrun")).args(["check", FLOW]).stdout(Stdio::null()).status()?;
+        let status =
+            Command::new(env!("CARGO_BIN_EXE_flowrun")).args(["check", FLOW]).stdout(Stdio::null()).status()?;
         times.push(began.elapsed().as_secs_f64() * 1e3);
         if !status.success() {
             return Err("the flow is not fine".into());

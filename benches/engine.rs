@@ -87,7 +87,9 @@ fn compiling(criterion: &mut Criterion) {
     for steps in [1_000, 10_000] {
         let spec = chain("chain", steps);
         group.throughput(Throughput::Elements(steps.into()));
-        group.bench_function(steps.to_string(), |b| b.iter(|| compile(&spec, &registry).expect("the flow is fine")));
+        group.bench_function(steps.to_string(), |b| {
+            b.iter(|| compile(&spec, &registry).expect("the flow is fine"))
+        });
     }
     group.finish();
 }

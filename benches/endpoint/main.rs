@@ -97,7 +97,12 @@ async fn compare(name: &str, latency: Latency, in_flight: usize) -> Result<Vec<N
     ];
     if !ours.cpu.is_empty() {
         let share = median(ours.cpu) / median(theirs.cpu);
-        numbers.push(Number::new(format!("{name}: CPU time of the engine / of the bare client"), Target::None, share, ""));
+        numbers.push(Number::new(
+            format!("{name}: CPU time of the engine / of the bare client"),
+            Target::None,
+            share,
+            "",
+        ));
     }
     Ok(numbers)
 }

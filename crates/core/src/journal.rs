@@ -161,7 +161,9 @@ mod tests {
     fn what_happened_inside_an_item_goes_when_its_record_comes() {
         let journal = MemoryJournal::new();
         let outcome = serde_json::json!("a reply");
-        for key in ["m#1[1]/a#1!reply", "m#1[1]/b#1.2/a#1!reply", "m#1[17]/a#1!reply", "m#2[1]/a#1!reply", "a#1!reply"] {
+        for key in
+            ["m#1[1]/a#1!reply", "m#1[1]/b#1.2/a#1!reply", "m#1[17]/a#1!reply", "m#2[1]/a#1!reply", "a#1!reply"]
+        {
             journal.keep_effect(key, &outcome).unwrap();
         }
         journal.keep_item("m#1[1]/inner#1", &record(0)).unwrap();

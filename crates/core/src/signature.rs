@@ -1,5 +1,7 @@
 //! What a step takes, gives and can end in.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde_json::Value as Json;
 
@@ -22,6 +24,17 @@ pub struct Port {
     pub rows: Rows,
     /// Of an input: the reference that the step's configuration gives it, as `over:` of a map does.
     pub wired: Option<Wired>,
+    /// Of an input: where the configuration asks for it, such as a variable in a text.
+    pub asked: Option<Asked>,
+}
+
+/// The place in a step's configuration that asks for an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Keys and item numbers.
+    pub path: Vec<String>,
+    /// Bytes of the text that stands there.
+    pub range: Range<usize>,
 }
 
 /// A reference inside a step's configuration that wires one of its inputs.
@@ -50,7 +63,7 @@ pub enum Rows {
 impl Port {
     /// A port that must be given.
     pub fn new(name: impl Into<String>, value_type: Type) -> Self {
-        Self { name: name.into(), value_type, default: None, doc: None, rows: Rows::New, wired: None }
+        Self { name: name.into(), value_type, default: None, doc: None, rows: Rows::New, wired: None, asked: None }
     }
 
     /// With a default.

@@ -98,9 +98,7 @@ impl ModelErrorKind {
             Self::RateLimited => {
                 "run fewer calls at a time, or raise the model's `retry.tries` and `retry.max_delay`"
             }
-            Self::ServerError => {
-                "the endpoint is in trouble: run again later, or raise the model's `retry.tries`"
-            }
+            Self::ServerError => "the endpoint is in trouble: run again later, or raise the model's `retry.tries`",
             Self::Timeout => "raise the model's `timeout`, lower its `max_tokens`, or run fewer calls at a time",
             Self::Conflict => "run again later; another request is changing the same thing at the endpoint",
             Self::Connection => {

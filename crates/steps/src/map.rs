@@ -225,8 +225,9 @@ impl Step for Map {
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {
         let inner = scope.flow(&self.flow, &["flow"])?;
         self.check(scope, &inner).into_result()?;
+        let items: Type = Kind::Union(vec![Type::list(Type::any()), Type::table()]).into();
         let sources =
-            self.over.iter().map(|(name, from)| Port::new(name, Type::any()).wired(from, &["over", name]));
+            self.over.iter().map(|(name, from)| Port::new(name, items.clone()).wired(from, &["over", name]));
         let given = |p: &Port| self.over.contains_key(&p.name) || self.unpack.contains_key(&p.name);
         let shared = inner.inputs.iter().filter(|p| !given(p)).cloned();
         let inputs = sources.chain(shared).collect();

@@ -68,6 +68,14 @@ impl Prompt {
         system.chain(user).chain(self.messages.iter().map(|m| (m.role, &m.content)))
     }
 
+    /// Where the texts stand, in the same order.
+    fn places(&self) -> impl Iterator<Item = Vec<String>> {
+        let system = self.system.iter().map(|_| vec!["system".to_owned()]);
+        let user = self.template.iter().map(|_| vec!["template".to_owned()]);
+        let messages = (0..self.messages.len()).map(|n| vec!["messages".into(), n.to_string(), "content".into()]);
+        system.chain(user).chain(messages)
+    }
+
     fn render(&self, input: &Ports) -> Result<Vec<Message>, StepError> {
         let mut messages = Vec::with_capacity(2 + self.messages.len());
         for (role, text) in self.texts() {
@@ -180,7 +188,7 @@ impl Step for Prompt {
             }
             _ => {}
         }
-        let inputs = inputs_of(self.texts().map(|(_, text)| &**text));
+        let inputs = inputs_of(self.places().zip(self.texts().map(|(_, text)| &**text)));
         for variable in self.offline.iter().flat_map(|o| o.variables()) {
             if variable.name != "attempt" && !inputs.iter().any(|p| p.name == variable.name) {
                 let message = format!("the offline text reads `{}`, which is no input of the step", variable.name);

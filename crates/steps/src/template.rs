@@ -5,7 +5,7 @@ use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::StepError;
 use flowrun_core::execute::StepCx;
 use flowrun_core::ports::Ports;
-use flowrun_core::signature::{Port, Signature};
+use flowrun_core::signature::{Asked, Port, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::template::{Template, Text};
 use flowrun_core::types::Type;
@@ -22,15 +22,19 @@ pub(crate) struct TemplateStep {
     template: Text,
 }
 
-/// The inputs that some texts read, each once; one that every text that reads it also tests is optional.
-pub(crate) fn inputs_of<'t>(texts: impl IntoIterator<Item = &'t Template>) -> Vec<Port> {
+/// The inputs that some texts read, each once; one that every text that reads it also tests is optional. Each text
+/// comes with the keys and item numbers that lead to it.
+pub(crate) fn inputs_of<'t>(texts: impl IntoIterator<Item = (Vec<String>, &'t Template)>) -> Vec<Port> {
     let mut ports: Vec<Port> = Vec::new();
-    for variable in texts.into_iter().flat_map(Template::variables) {
-        let default = variable.optional.then_some(Value::Null);
-        match ports.iter_mut().find(|p| p.name == variable.name) {
-            Some(port) if default.is_none() => port.default = None,
-            Some(_) => {}
-            None => ports.push(Port { default, ..Port::new(&variable.name, Type::any()) }),
+    for (path, text) in texts {
+        for variable in text.variables() {
+            let default = variable.optional.then_some(Value::Null);
+            let asked = Asked { path: path.clone(), range: variable.range.clone() };
+            match ports.iter_mut().find(|p| p.name == variable.name) {
+                Some(port) if default.is_none() => port.default = None,
+                Some(_) => {}
+                None => ports.push(Port { default, asked: Some(asked), ..Port::new(&variable.name, Type::any()) }),
+            }
         }
     }
     ports
@@ -54,7 +58,7 @@ impl Step for TemplateStep {
 
     fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {
         let outputs = vec![Port::new("output", Type::string())];
-        Ok(Signature::new(inputs_of([&*self.template]), outputs))
+        Ok(Signature::new(inputs_of([(vec!["template".to_owned()], &*self.template)]), outputs))
     }
 
     async fn run(&self, _: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {

@@ -158,7 +158,12 @@ impl Wirer<'_> {
             let span = place(&wire.span, &step.spec.span).clone();
             self.wire(n, wire, port, &span)
         } else {
-            let span = place(&step.spec.name.span, &step.spec.span).clone();
+            let asked = port.asked.as_ref().map(|asked| {
+                let text = step.spec.config.at(asked.path.iter().map(String::as_str));
+                text.span_within(Some(asked.range.clone()))
+            });
+            let whole = place(&step.spec.name.span, &step.spec.span);
+            let span = asked.as_ref().map_or(whole, |asked| place(asked, whole)).clone();
             self.by_name(n, &port.name, port, &span)
         };
         source.map_or((From::Nothing, Vec::new()), |s| (s.from, s.producers))
