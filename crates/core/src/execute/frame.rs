@@ -1,5 +1,6 @@
 //! One visit of a flow: gather inputs, run the step, write outputs, take the branch's edge.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -65,41 +66,18 @@ pub(super) async fn walk(
         }
         let step = &flow.steps[at];
         state.visits[at] += 1;
-        let cx = StepCx::new(run, step, frame, &state, state.visits[at], frame.attempt + retries);
-        if tell {
-            run.observers.tell(&Event::StepStarted { at: &cx.address(), step_type: step.step_type });
-        }
-        let outcome = match run_step(&cx, step, &state).await {
-            Ok(outcome) => outcome,
-            Err(mut error) => {
-                error.at.get_or_insert_with(|| cx.address());
-                if tell {
-                    run.observers.tell(&Event::StepFailed { at: &cx.address(), error: &error });
-                }
-                return Err(error);
-            }
-        };
-        let branch = outcome.branch.as_deref().unwrap_or("next");
-        if tell {
-            run.observers.tell(&Event::StepFinished {
-                at: &cx.address(),
-                step_type: step.step_type,
-                branch,
-                note: outcome.note.as_deref(),
-            });
-        }
-        if step.is_end() {
-            return finish(flow, &state, Some(Arc::clone(&step.name)));
-        }
-        let edge = edge_of(step, branch).map_err(|e| at_step(e, &cx))?;
-        let address = |e: StepError, state: &State| {
-            at_step(e, &StepCx::new(run, step, frame, state, state.visits[at], frame.attempt))
-        };
-        let values = ordered(step, outcome.outputs).map_err(|e| address(e, &state))?;
+        let visit = state.visits[at];
+        let cx = StepCx::new(run, step, frame, &state, visit, frame.attempt + retries);
+        let Taken { values, edge } = take_step(&cx, step, &state, tell).await?;
+        let Some(edge) = edge else { return finish(flow, &state, Some(Arc::clone(&step.name))) };
         for (value, slots) in values.into_iter().zip(&step.output_slots) {
             fill(&mut state.slots, slots, value);
         }
-        match follow(step, edge, &state).map_err(|e| address(e, &state))? {
+        let go = follow(step, edge, &state).map_err(|mut error| {
+            error.at.get_or_insert_with(|| frame.address.step(&step.name, visit));
+            error
+        })?;
+        match go {
             Go::To(next) => at = next,
             Go::Again(next) => {
                 at = next;
@@ -119,9 +97,48 @@ pub(super) async fn walk(
     Err(error)
 }
 
-fn at_step(mut error: StepError, cx: &StepCx<'_>) -> StepError {
-    error.at.get_or_insert_with(|| cx.address());
-    error
+/// What a step gave.
+struct Taken<'f> {
+    /// Its outputs in the order of the signature.
+    values: Vec<Value>,
+    /// The edge of the branch that it took; none where it ends the flow.
+    edge: Option<&'f Edge>,
+}
+
+/// Runs a step, checks what it gave, and tells how it went.
+async fn take_step<'f>(
+    cx: &StepCx<'_>,
+    step: &'f FlowStep,
+    state: &State,
+    tell: bool,
+) -> Result<Taken<'f>, StepError> {
+    let observers = &cx.run.observers;
+    if tell {
+        observers.tell(&Event::StepStarted { at: &cx.address(), step_type: step.step_type });
+    }
+    let done = async {
+        let Outcome { outputs, branch, note } = run_step(cx, step, state).await?;
+        let branch = branch.map_or(Cow::Borrowed("next"), Cow::Owned);
+        let edge = if step.is_end() { None } else { Some(edge_of(step, &branch)?) };
+        Ok((Taken { values: ordered(step, outputs)?, edge }, branch, note))
+    };
+    match done.await {
+        Ok((taken, branch, note)) => {
+            if tell {
+                let (at, step_type) = (&cx.address(), step.step_type);
+                observers.tell(&Event::StepFinished { at, step_type, branch: &branch, note: note.as_deref() });
+            }
+            Ok(taken)
+        }
+        Err(error) => {
+            let mut error: StepError = error;
+            error.at.get_or_insert_with(|| cx.address());
+            if tell {
+                observers.tell(&Event::StepFailed { at: &cx.address(), error: &error });
+            }
+            Err(error)
+        }
+    }
 }
 
 fn fill(all: &mut [Option<Value>], slots: &[usize], value: Value) {
