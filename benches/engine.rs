@@ -88,7 +88,7 @@ fn compiling(criterion: &mut Criterion) {
         let spec = chain("chain", steps);
         group.throughput(Throughput::Elements(steps.into()));
         group.bench_function(steps.to_string(), |b| {
-            b.iter(|| compile(&spec, &registry).expect("the flow is fine"))
+            b.iter(|| compile(&spec, &registry).expect("the flow is fine"));
         });
     }
     group.finish();

@@ -32,7 +32,7 @@ struct Client {
 }
 
 /// Writes and judges this many texts.
-pub async fn run(url: &str, rows: u32, in_flight: usize) -> Result<Done, Box<dyn Error>> {
+pub(crate) async fn run(url: &str, rows: u32, in_flight: usize) -> Result<Done, Box<dyn Error>> {
     let flows = Path::new(env!("CARGO_MANIFEST_DIR")).join("flows");
     let client = Arc::new(Client {
         http: reqwest::Client::new(),

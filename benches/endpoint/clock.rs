@@ -8,27 +8,27 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// A moment.
 #[derive(Clone, Copy)]
-pub struct Clock {
+pub(crate) struct Clock {
     wall: Instant,
     cpu: Option<Duration>,
 }
 
 /// What has passed since a moment.
-pub struct Took {
+pub(crate) struct Took {
     /// Time on the wall.
-    pub wall: Duration,
+    pub(crate) wall: Duration,
     /// Time that all cores spent on this process, where the system tells it.
-    pub cpu: Option<Duration>,
+    pub(crate) cpu: Option<Duration>,
 }
 
 impl Clock {
     /// Now.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { wall: Instant::now(), cpu: cpu() }
     }
 
     /// What has passed.
-    pub fn took(&self) -> Took {
+    pub(crate) fn took(&self) -> Took {
         let cpu = cpu().zip(self.cpu).map(|(now, then)| now.saturating_sub(then));
         Took { wall: self.wall.elapsed(), cpu }
     }

@@ -19,7 +19,7 @@ use crate::Done;
 use crate::clock::{Clock, Took};
 
 /// Runs the flow with this many rows against a server.
-pub async fn run(url: &str, rows: u32, in_flight: usize) -> Result<Done, Box<dyn Error>> {
+pub(crate) async fn run(url: &str, rows: u32, in_flight: usize) -> Result<Done, Box<dyn Error>> {
     let flows = Path::new(env!("CARGO_MANIFEST_DIR")).join("flows");
     let compiled = load(&flows)?;
     let working = tempfile::tempdir()?;

@@ -7,17 +7,17 @@ use std::process::{Child, Command, Stdio};
 use flowrun_mock_llm::{Latency, MockServer, Plan};
 
 /// What this program is started with to be the server; its latency follows as JSON.
-pub const FLAG: &str = "--serve";
+pub(crate) const FLAG: &str = "--serve";
 
 /// A running server, which ends when this is dropped.
-pub struct Server {
+pub(crate) struct Server {
     process: Child,
     url: String,
 }
 
 impl Server {
     /// Starts one and waits until it listens.
-    pub fn start(latency: Latency) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn start(latency: Latency) -> Result<Self, Box<dyn Error>> {
         let mut process = Command::new(std::env::current_exe()?)
             .args([FLAG, &serde_json::to_string(&latency)?])
             .stdin(Stdio::piped())
@@ -31,12 +31,12 @@ impl Server {
     }
 
     /// Its address, as a model's `base_url`.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Makes it draw its latencies from the first one on again, so that both sides meet the same.
-    pub async fn reset(&self) -> Result<(), reqwest::Error> {
+    pub(crate) async fn reset(&self) -> Result<(), reqwest::Error> {
         let url = self.url.trim_end_matches("/v1");
         reqwest::Client::new().post(format!("{url}/reset")).send().await?.error_for_status().map(drop)
     }
@@ -51,7 +51,7 @@ impl Drop for Server {
 }
 
 /// Serves until the process that started this one closes our input.
-pub fn serve(latency: &str) -> Result<(), Box<dyn Error>> {
+pub(crate) fn serve(latency: &str) -> Result<(), Box<dyn Error>> {
     let plan = Plan { latency: serde_json::from_str(latency)?, ..Plan::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let server = runtime.block_on(MockServer::start(plan))?;

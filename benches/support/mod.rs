@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
-pub mod estimates;
+pub(crate) mod estimates;
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// The side of the target on which a number has to lie.
 #[derive(Clone, Copy, Debug)]
-pub enum Target {
+pub(crate) enum Target {
     /// At least this.
     AtLeast(f64),
     /// Less than this.
@@ -22,20 +22,20 @@ pub enum Target {
 
 /// A measured number.
 #[derive(Debug)]
-pub struct Number {
+pub(crate) struct Number {
     /// What was measured, as the table says it.
-    pub what: String,
+    pub(crate) what: String,
     /// What it should be.
-    pub target: Target,
+    pub(crate) target: Target,
     /// What it is.
-    pub measured: f64,
+    pub(crate) measured: f64,
     /// The unit of both.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
 }
 
 impl Number {
     /// A number and its target.
-    pub fn new(what: impl Into<String>, target: Target, measured: f64, unit: &'static str) -> Self {
+    pub(crate) fn new(what: impl Into<String>, target: Target, measured: f64, unit: &'static str) -> Self {
         Self { what: what.into(), target, measured, unit }
     }
 
@@ -73,24 +73,24 @@ impl Number {
 }
 
 /// Prints the numbers of a bench as rows of a table, and keeps them for `run.sh`: the rows, and a line of JSON each.
-pub fn report(bench: &str, numbers: &[Number]) -> io::Result<()> {
+pub(crate) fn report(bench: &str, numbers: &[Number]) -> io::Result<()> {
     let rows: String = numbers.iter().map(Number::row).collect();
-    let lines: String = numbers.iter().map(|n| format!("{}\n", n.json())).collect();
+    let lines: Vec<String> = numbers.iter().map(|n| n.json().to_string()).collect();
     say(&format!("\n{rows}"));
     let folder = target_folder().join("bench-numbers");
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(format!("{bench}.md")), rows)?;
-    fs::write(folder.join(format!("{bench}.jsonl")), lines)
+    fs::write(folder.join(format!("{bench}.jsonl")), lines.join("\n") + "\n")
 }
 
 /// The folder that cargo builds into.
-pub fn target_folder() -> PathBuf {
+pub(crate) fn target_folder() -> PathBuf {
     let inside = Path::new(env!("CARGO_TARGET_TMPDIR"));
     inside.parent().unwrap_or(inside).to_owned()
 }
 
 /// The middle one, the mean of the two in the middle where their number is even.
-pub fn median(mut numbers: Vec<f64>) -> f64 {
+pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     let half = numbers.len() / 2;
     match numbers.len() {
@@ -102,7 +102,7 @@ pub fn median(mut numbers: Vec<f64>) -> f64 {
 
 /// Prints a line.
 #[expect(clippy::print_stdout, reason = "what a bench measures is all that it has to say")]
-pub fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     println!("{text}");
 }
 

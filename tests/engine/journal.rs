@@ -52,7 +52,7 @@ impl Journal for EffectsOnly {
         self.0.effect(key)
     }
 
-    fn keep_effect(&self, key: &str, outcome: &Json) -> Result<(), StepError> {
+    fn keep_effect(&self, key: String, outcome: Json) -> Result<(), StepError> {
         self.0.keep_effect(key, outcome)
     }
 
@@ -86,11 +86,11 @@ impl Journal for Noting {
         self.inner.effect(key)
     }
 
-    fn keep_effect(&self, key: &str, outcome: &Json) -> Result<(), StepError> {
-        if self.breaks_at == Some(key) {
+    fn keep_effect(&self, key: String, outcome: Json) -> Result<(), StepError> {
+        if self.breaks_at == Some(key.as_str()) {
             return Err(StepError::new("journal.broken", "the disk is full").fatal());
         }
-        self.kept.lock().unwrap().insert(key.to_owned(), outcome.clone());
+        self.kept.lock().unwrap().insert(key.clone(), outcome.clone());
         self.inner.keep_effect(key, outcome)
     }
 
@@ -123,7 +123,7 @@ fn a_journal_that_breaks_ends_the_run_and_the_rest_goes_on_from_there() {
     let kept = journal.kept.lock().unwrap();
     let mended = Arc::new(EffectsOnly::default());
     for (key, outcome) in kept.iter() {
-        mended.keep_effect(key, outcome).unwrap();
+        mended.keep_effect(key.clone(), outcome.clone()).unwrap();
     }
     assert_eq!(pay(mended).1, 9 - kept.len() as u64, "only what was not kept is paid again");
 }

@@ -81,20 +81,36 @@ impl Address {
 
     /// The exact form that keys and identities are made of: `justify#1[17]/attempt#1.2/write#1`.
     pub fn key(&self) -> String {
-        use fmt::Write;
-        let mut text = String::new();
-        for part in self.parts() {
-            let separator = if text.is_empty() { "" } else { "/" };
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{separator}{}#{}", part.step, part.visit);
-            let _ = match &part.frame {
-                Some(FrameKind::Item(n)) => write!(text, "[{n}]"),
-                Some(FrameKind::Trial(n)) => write!(text, ".{n}"),
-                Some(FrameKind::Flow(name)) => write!(text, ":{name}"),
-                None => Ok(()),
-            };
-        }
+        // One allocation, with room for a little more: every effect has a key, and thousands are under way.
+        let mut text = String::with_capacity(self.longest_key());
+        self.write_key(&mut text);
         text
+    }
+
+    /// At least as many bytes as the key has.
+    fn longest_key(&self) -> usize {
+        const NUMBERS: usize = "/#4294967295[18446744073709551615]".len();
+        let Some(part) = &self.0 else { return 0 };
+        let flow = if let Some(FrameKind::Flow(name)) = &part.frame { name.len() } else { 0 };
+        part.above.longest_key() + part.step.len() + NUMBERS + flow
+    }
+
+    fn write_key(&self, text: &mut String) {
+        use fmt::Write;
+        let Some(part) = &self.0 else { return };
+        part.above.write_key(text);
+        if !text.is_empty() {
+            text.push('/');
+        }
+        text.push_str(&part.step);
+        // Writing to a string cannot fail.
+        let _ = write!(text, "#{}", part.visit);
+        let _ = match &part.frame {
+            Some(FrameKind::Item(n)) => write!(text, "[{n}]"),
+            Some(FrameKind::Trial(n)) => write!(text, ".{n}"),
+            Some(FrameKind::Flow(name)) => write!(text, ":{name}"),
+            None => Ok(()),
+        };
     }
 
     fn parts(&self) -> Vec<&Part> {

@@ -40,7 +40,7 @@ pub trait Journal: Send + Sync {
     ///
     /// # Errors
     /// When it cannot be kept; the run ends.
-    fn keep_effect(&self, key: &str, outcome: &serde_json::Value) -> Result<(), StepError>;
+    fn keep_effect(&self, key: String, outcome: serde_json::Value) -> Result<(), StepError>;
 
     /// The record of an item that finished before; `map` is the exact address of the map's visit.
     ///
@@ -95,8 +95,7 @@ impl Journal for MemoryJournal {
         Ok(self.held().effects.get(key).cloned())
     }
 
-    fn keep_effect(&self, key: &str, outcome: &serde_json::Value) -> Result<(), StepError> {
-        let (key, outcome) = (key.to_owned(), outcome.clone());
+    fn keep_effect(&self, key: String, outcome: serde_json::Value) -> Result<(), StepError> {
         self.held().effects.insert(key, outcome);
         Ok(())
     }
@@ -108,23 +107,24 @@ impl Journal for MemoryJournal {
     fn keep_item(&self, map: &str, record: &ItemRecord) -> Result<(), StepError> {
         let (inside, kept) = (format!("{map}[{}]/", record.index), record.clone());
         let mut held = self.held();
-        remove_below(&mut held.effects, &inside);
-        remove_below(&mut held.items, &inside);
+        let gone = (take_below(&mut held.effects, &inside), take_below(&mut held.items, &inside));
         match held.items.get_mut(map) {
             Some(items) => items.insert(kept.index, kept),
             None => held.items.entry(map.to_owned()).or_default().insert(kept.index, kept),
         };
+        // Texts are given back when nobody waits for the lock any more.
+        drop(held);
+        drop(gone);
         Ok(())
     }
 }
 
-/// Removes all entries whose keys begin so.
-fn remove_below<T>(entries: &mut BTreeMap<String, T>, beginning: &str) {
+/// Takes out all entries whose keys begin so.
+fn take_below<T>(entries: &mut BTreeMap<String, T>, beginning: &str) -> Vec<(String, T)> {
     let from = (Bound::Included(beginning), Bound::Unbounded);
-    while let Some((key, _)) = entries.range::<str, _>(from).next().filter(|(key, _)| key.starts_with(beginning)) {
-        let key = key.clone();
-        entries.remove(&key);
-    }
+    let below = entries.range::<str, _>(from).map(|(key, _)| key).take_while(|key| key.starts_with(beginning));
+    let keys: Vec<String> = below.cloned().collect();
+    keys.iter().filter_map(|key| entries.remove_entry(key)).collect()
 }
 
 /// No journal: nothing is remembered.
@@ -136,7 +136,7 @@ impl Journal for NoJournal {
         Ok(None)
     }
 
-    fn keep_effect(&self, _: &str, _: &serde_json::Value) -> Result<(), StepError> {
+    fn keep_effect(&self, _: String, _: serde_json::Value) -> Result<(), StepError> {
         Ok(())
     }
 
@@ -164,7 +164,7 @@ mod tests {
         for key in
             ["m#1[1]/a#1!reply", "m#1[1]/b#1.2/a#1!reply", "m#1[17]/a#1!reply", "m#2[1]/a#1!reply", "a#1!reply"]
         {
-            journal.keep_effect(key, &outcome).unwrap();
+            journal.keep_effect(key.to_owned(), outcome.clone()).unwrap();
         }
         journal.keep_item("m#1[1]/inner#1", &record(0)).unwrap();
         journal.keep_item("m#1[17]/inner#1", &record(0)).unwrap();

@@ -94,7 +94,10 @@ impl<'a> StepCx<'a> {
     }
 
     fn effect_key(&self, key: &str) -> String {
-        format!("{}!{key}", self.address().key())
+        let mut address = self.address().key();
+        address.push('!');
+        address.push_str(key);
+        address
     }
 
     /// Something that all steps share.
@@ -148,14 +151,15 @@ impl<'a> StepCx<'a> {
             }
             used.push(key.to_owned());
         }
-        if let Some(kept) = self.kept(key)? {
+        let address = self.effect_key(key);
+        if let Some(kept) = self.run.journal.effect(&address)? {
             return serde_json::from_value(kept)
                 .map_err(|e| StepError::new("journal.record", format!("a record cannot be read: {e}")));
         }
         let outcome = run().await?;
         let kept = serde_json::to_value(&outcome)
             .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))?;
-        self.keep(key, &kept)?;
+        self.run.journal.keep_effect(address, kept)?;
         Ok(outcome)
     }
 
@@ -163,8 +167,8 @@ impl<'a> StepCx<'a> {
         self.run.journal.effect(&self.effect_key(key))
     }
 
-    pub(super) fn keep(&self, key: &str, outcome: &serde_json::Value) -> Result<(), StepError> {
-        self.run.journal.keep_effect(&self.effect_key(key), outcome)
+    pub(super) fn keep(&self, key: &str, outcome: serde_json::Value) -> Result<(), StepError> {
+        self.run.journal.keep_effect(self.effect_key(key), outcome)
     }
 
     /// Counts what a call used, for the item and for the run.

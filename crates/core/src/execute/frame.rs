@@ -162,7 +162,7 @@ async fn run_step(cx: &StepCx<'_>, step: &FlowStep, state: &State) -> Result<Out
     let has_table = outcome.outputs.values().iter().any(|v| matches!(v, Value::Table(_)));
     if !has_table {
         // A table is a recipe that no record can hold; a step that gives one is run again.
-        cx.keep("outcome", &record(&outcome)?)?;
+        cx.keep("outcome", record(&outcome)?)?;
     }
     Ok(outcome)
 }
