@@ -10,9 +10,10 @@ json="${1:-$numbers/numbers.json}"
 mkdir -p "$numbers"
 rm -f "$numbers"/*.md "$numbers"/*.jsonl
 
+benches=(engine synthesize endpoint command)
 # All of it first, so that nothing is compiled while something is measured.
-cargo bench --locked --no-run
-for bench in engine synthesize endpoint command; do
+cargo bench --locked --no-run "${benches[@]/#/--bench=}"
+for bench in "${benches[@]}"; do
   cargo bench --locked --bench "$bench"
 done
 
