@@ -19,6 +19,10 @@ use clock::Took;
 use server::Server;
 use support::{Number, Target, median, say};
 
+/// The allocator of the program, for both sides.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROWS: u32 = 10_000;
 const ROUNDS: u32 = 3;
 /// Rows of the run before the first round, which is not counted.
@@ -57,6 +61,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     {
         return server::serve(latency);
     }
+    if let Some(side) = arguments.iter().find_map(|argument| argument.strip_prefix("--only=")) {
+        return tokio::runtime::Runtime::new()?.block_on(only(side));
+    }
     let settings = [
         ("0 ms, 64 in flight", Latency::Fixed { ms: 0.0 }, 64),
         ("50 ms, 256 in flight", Latency::Fixed { ms: 50.0 }, 256),
@@ -68,6 +75,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         numbers.extend(runtime.block_on(compare(name, latency, in_flight))?);
     }
     support::report("3-endpoint", &numbers)?;
+    Ok(())
+}
+
+/// One side alone at 0 ms, for a profiler: `--only=engine` or `--only=bare`.
+async fn only(side: &str) -> Result<(), Box<dyn Error>> {
+    let server = Server::start(Latency::Fixed { ms: 0.0 })?;
+    let done = match side {
+        "engine" => engine::run(server.url(), ROWS, 64).await?,
+        "bare" => bare::run(server.url(), ROWS, 64).await?,
+        other => return Err(format!("`--only={other}` is neither `engine` nor `bare`").into()),
+    };
+    say(&format!("{side}: {:.0} rows/s, CPU {:?}", f64::from(ROWS) / done.took.wall.as_secs_f64(), done.took.cpu));
     Ok(())
 }
 

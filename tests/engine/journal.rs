@@ -48,11 +48,11 @@ fn a_run_over_a_full_journal_does_nothing_twice() {
 struct EffectsOnly(MemoryJournal);
 
 impl Journal for EffectsOnly {
-    fn effect(&self, key: &str) -> Result<Option<Json>, StepError> {
+    fn effect(&self, key: &str) -> Result<Option<String>, StepError> {
         self.0.effect(key)
     }
 
-    fn keep_effect(&self, key: String, outcome: Json) -> Result<(), StepError> {
+    fn keep_effect(&self, key: String, outcome: String) -> Result<(), StepError> {
         self.0.keep_effect(key, outcome)
     }
 
@@ -77,16 +77,16 @@ fn an_item_that_begins_again_finds_what_it_has_done() {
 #[derive(Default)]
 struct Noting {
     inner: MemoryJournal,
-    kept: Mutex<BTreeMap<String, Json>>,
+    kept: Mutex<BTreeMap<String, String>>,
     breaks_at: Option<&'static str>,
 }
 
 impl Journal for Noting {
-    fn effect(&self, key: &str) -> Result<Option<Json>, StepError> {
+    fn effect(&self, key: &str) -> Result<Option<String>, StepError> {
         self.inner.effect(key)
     }
 
-    fn keep_effect(&self, key: String, outcome: Json) -> Result<(), StepError> {
+    fn keep_effect(&self, key: String, outcome: String) -> Result<(), StepError> {
         if self.breaks_at == Some(key.as_str()) {
             return Err(StepError::new("journal.broken", "the disk is full").fatal());
         }

@@ -18,7 +18,7 @@ use crate::value::Value;
 pub struct ItemRecord {
     /// Its place among the items, from 0.
     pub index: u64,
-    /// The outputs of the inner flow in its order, or why there are none.
+    /// The collected outputs of the inner flow, in the order that the map collects them, or why there are none.
     pub result: Result<Vec<Value>, StepError>,
     /// The named end that it reached.
     pub end: Option<Arc<str>>,
@@ -30,17 +30,17 @@ pub struct ItemRecord {
 
 /// Where records are kept. Implementations are called from many tasks at once.
 pub trait Journal: Send + Sync {
-    /// The outcome of an effect that was done before.
+    /// The outcome of an effect that was done before, as JSON.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    fn effect(&self, key: &str) -> Result<Option<serde_json::Value>, StepError>;
+    fn effect(&self, key: &str) -> Result<Option<String>, StepError>;
 
-    /// Keeps the outcome of an effect, before it is used.
+    /// Keeps the outcome of an effect, as JSON, before it is used.
     ///
     /// # Errors
     /// When it cannot be kept; the run ends.
-    fn keep_effect(&self, key: String, outcome: serde_json::Value) -> Result<(), StepError>;
+    fn keep_effect(&self, key: String, outcome: String) -> Result<(), StepError>;
 
     /// The record of an item that finished before; `map` is the exact address of the map's visit.
     ///
@@ -65,7 +65,7 @@ pub struct MemoryJournal(Mutex<Held>);
 /// What is held, in the order of addresses: what lies below one stands together.
 #[derive(Debug, Default)]
 struct Held {
-    effects: BTreeMap<String, serde_json::Value>,
+    effects: BTreeMap<String, String>,
     items: BTreeMap<String, HashMap<u64, ItemRecord>>,
 }
 
@@ -91,11 +91,11 @@ impl MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
-    fn effect(&self, key: &str) -> Result<Option<serde_json::Value>, StepError> {
+    fn effect(&self, key: &str) -> Result<Option<String>, StepError> {
         Ok(self.held().effects.get(key).cloned())
     }
 
-    fn keep_effect(&self, key: String, outcome: serde_json::Value) -> Result<(), StepError> {
+    fn keep_effect(&self, key: String, outcome: String) -> Result<(), StepError> {
         self.held().effects.insert(key, outcome);
         Ok(())
     }
@@ -132,11 +132,11 @@ fn take_below<T>(entries: &mut BTreeMap<String, T>, beginning: &str) -> Vec<(Str
 pub struct NoJournal;
 
 impl Journal for NoJournal {
-    fn effect(&self, _: &str) -> Result<Option<serde_json::Value>, StepError> {
+    fn effect(&self, _: &str) -> Result<Option<String>, StepError> {
         Ok(None)
     }
 
-    fn keep_effect(&self, _: String, _: serde_json::Value) -> Result<(), StepError> {
+    fn keep_effect(&self, _: String, _: String) -> Result<(), StepError> {
         Ok(())
     }
 
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn what_happened_inside_an_item_goes_when_its_record_comes() {
         let journal = MemoryJournal::new();
-        let outcome = serde_json::json!("a reply");
+        let outcome = "\"a reply\"".to_owned();
         for key in
             ["m#1[1]/a#1!reply", "m#1[1]/b#1.2/a#1!reply", "m#1[17]/a#1!reply", "m#2[1]/a#1!reply", "a#1!reply"]
         {

@@ -116,7 +116,7 @@ impl IntoPorts for Ports {
 
 impl<T: DeserializeOwned> FromPorts for T {
     fn from_ports(ports: Ports) -> Result<Self, ValueError> {
-        let entries = ports.names.iter().map(ToString::to_string).zip(ports.values);
+        let entries = ports.names.iter().map(|name| &**name).zip(ports.values);
         T::deserialize(serde::de::value::MapDeserializer::new(entries))
     }
 }

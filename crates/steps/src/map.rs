@@ -247,13 +247,14 @@ impl Step for Map {
         let total = source::common_length(&sources)?;
         let tables: Vec<Table> = sources.iter().filter_map(|(_, s)| s.table().cloned()).collect();
         let collected = self.collected(&cx.flow(&self.flow)?.outputs);
-        let accept = self.accept.as_ref().and_then(|a| collected.iter().find(|(_, name, _)| name == a));
+        let accept = self.accept.as_ref().and_then(|a| collected.iter().position(|(_, name, _)| name == a));
         let plan = ItemPlan {
             flow: self.flow.clone(),
             total: Some(total),
             parallel,
             on_error: self.on_item_error,
-            accept: accept.map(|(place, _, _)| *place),
+            collect: collected.iter().map(|(place, _, _)| *place).collect(),
+            accept,
         };
         let items = self.items(cx, sources, &input)?;
         let fields =
@@ -264,8 +265,8 @@ impl Step for Map {
         let counts = cx
             .run_items(&plan, items, |record| {
                 let source_row = Value::Int(i64::try_from(record.index).unwrap_or(i64::MAX));
-                let values: Vec<Value> = match &record.result {
-                    Ok(values) => collected.iter().map(|(place, _, _)| values[*place].clone()).collect(),
+                let values: Vec<Value> = match record.result {
+                    Ok(values) => values,
                     Err(_) if keep => collected.iter().map(|_| Value::Null).collect(),
                     Err(_) => return Ok(()),
                 };

@@ -153,21 +153,21 @@ impl<'a> StepCx<'a> {
         }
         let address = self.effect_key(key);
         if let Some(kept) = self.run.journal.effect(&address)? {
-            return serde_json::from_value(kept)
+            return serde_json::from_str(&kept)
                 .map_err(|e| StepError::new("journal.record", format!("a record cannot be read: {e}")));
         }
         let outcome = run().await?;
-        let kept = serde_json::to_value(&outcome)
+        let kept = serde_json::to_string(&outcome)
             .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))?;
         self.run.journal.keep_effect(address, kept)?;
         Ok(outcome)
     }
 
-    pub(super) fn kept(&self, key: &str) -> Result<Option<serde_json::Value>, StepError> {
+    pub(super) fn kept(&self, key: &str) -> Result<Option<String>, StepError> {
         self.run.journal.effect(&self.effect_key(key))
     }
 
-    pub(super) fn keep(&self, key: &str, outcome: serde_json::Value) -> Result<(), StepError> {
+    pub(super) fn keep(&self, key: &str, outcome: String) -> Result<(), StepError> {
         self.run.journal.keep_effect(self.effect_key(key), outcome)
     }
 

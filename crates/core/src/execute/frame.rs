@@ -156,7 +156,7 @@ async fn run_step(cx: &StepCx<'_>, step: &FlowStep, state: &State) -> Result<Out
         return run_caught(cx, step, inputs).await;
     }
     if let Some(kept) = cx.kept("outcome")? {
-        return restore(kept);
+        return restore(&kept);
     }
     let outcome = run_caught(cx, step, inputs).await?;
     let has_table = outcome.outputs.values().iter().any(|v| matches!(v, Value::Table(_)));
@@ -179,17 +179,17 @@ async fn run_caught(cx: &StepCx<'_>, step: &FlowStep, inputs: Ports) -> Result<O
     }
 }
 
-fn record(outcome: &Outcome<Ports>) -> Result<serde_json::Value, StepError> {
+fn record(outcome: &Outcome<Ports>) -> Result<String, StepError> {
     let wrong =
         |e: crate::value::ValueError| StepError::new("step.type", format!("an output cannot be kept: {e}"));
     let mut outputs = serde_json::Map::new();
     for (name, value) in outcome.outputs.iter() {
         outputs.insert(name.to_string(), value.to_json().map_err(wrong)?);
     }
-    Ok(serde_json::json!({"outputs": outputs, "branch": outcome.branch, "note": outcome.note}))
+    Ok(serde_json::json!({"outputs": outputs, "branch": outcome.branch, "note": outcome.note}).to_string())
 }
 
-fn restore(kept: serde_json::Value) -> Result<Outcome<Ports>, StepError> {
+fn restore(kept: &str) -> Result<Outcome<Ports>, StepError> {
     #[derive(serde::Deserialize)]
     struct Kept {
         outputs: Value,
@@ -197,7 +197,7 @@ fn restore(kept: serde_json::Value) -> Result<Outcome<Ports>, StepError> {
         note: Option<String>,
     }
     let wrong = |e: String| StepError::new("journal.record", format!("a record cannot be read: {e}"));
-    let kept = Value::try_from(kept).map_err(|e| wrong(e.to_string()))?;
+    let kept: Value = serde_json::from_str(kept).map_err(|e| wrong(e.to_string()))?;
     let kept: Kept = from_value(kept).map_err(|e| wrong(e.to_string()))?;
     let outputs = kept.outputs.as_object().map(|o| o.iter().map(|(k, v)| (Arc::clone(k), v.clone())).collect());
     Ok(Outcome { outputs: outputs.unwrap_or_else(Ports::empty), branch: kept.branch, note: kept.note })

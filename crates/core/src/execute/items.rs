@@ -48,7 +48,9 @@ pub struct ItemPlan {
     pub parallel: usize,
     /// What becomes of the map when an item fails.
     pub on_error: OnItemError,
-    /// The place among the inner flow's outputs that says whether an item is accepted.
+    /// The places of the inner flow's outputs that a record keeps, in its order; the others end with their item.
+    pub collect: Vec<usize>,
+    /// The place among the collected outputs that says whether an item is accepted.
     pub accept: Option<usize>,
 }
 
@@ -65,6 +67,7 @@ struct Work<I> {
     window: Semaphore,
     halt: AtomicBool,
     on_error: OnItemError,
+    collect: Vec<usize>,
     tell: bool,
 }
 
@@ -117,6 +120,7 @@ impl StepCx<'_> {
             window: Semaphore::new(parallel.saturating_mul(WINDOW).min(Semaphore::MAX_PERMITS)),
             halt: AtomicBool::new(false),
             on_error: plan.on_error,
+            collect: plan.collect.clone(),
             tell,
         });
         let workers = total.map_or(parallel, |n| parallel.min(usize::try_from(n).unwrap_or(usize::MAX)));
@@ -245,7 +249,10 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
         walk(&work.run, &work.flow, values, &frame).await
     };
     let (result, end) = match walked.await {
-        Ok(end) => (Ok(end.outputs.into_values()), end.name),
+        Ok(end) => {
+            let mut values = end.outputs.into_values();
+            (Ok(work.collect.iter().map(|place| std::mem::take(&mut values[*place])).collect()), end.name)
+        }
         Err(mut error) => {
             error.at.get_or_insert(address);
             (Err(error), None)
