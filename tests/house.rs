@@ -80,12 +80,20 @@ fn every_dependency_points_down() {
     }
 }
 
+/// All flows that the repository offers, from its root.
+fn flows() -> Vec<PathBuf> {
+    let named = |folder: &'static str| {
+        yaml_files(folder).into_iter().map(move |path| Path::new(folder).join(path.file_name().unwrap()))
+    };
+    named("flows").chain(named("flows/tour")).collect()
+}
+
 #[test]
 fn every_flow_fits_the_schema() {
     let schema = Sandbox::new().must_run(["schema"]).stdout;
     let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    for path in yaml_files("flows") {
+    for path in flows().iter().map(|flow| repository(flow.to_str().unwrap())) {
         let text = std::fs::read_to_string(&path).unwrap();
         let options = flowrun_yaml::ParseOptions::new("flow.yaml", path.parent().unwrap());
         let document = flowrun_yaml::parse_node(&text, &options).unwrap().node.to_value().to_json().unwrap();
@@ -113,8 +121,7 @@ fn the_schema_knows_wrong_from_right() {
 
 #[test]
 fn every_flow_passes_the_check() {
-    for path in yaml_files("flows") {
-        let name = Path::new("flows").join(path.file_name().unwrap());
+    for name in flows() {
         let sandbox = Sandbox::with_flows();
         let ran = sandbox.must_run([OsStr::new("check"), name.as_os_str()]);
         assert!(ran.stderr.contains(": fine (") && !ran.stderr.contains("warning"), "{}", ran.stderr);
@@ -133,5 +140,16 @@ fn every_flow_runs_offline_and_makes_the_same_again() {
         let first = made();
         assert!(!first.is_empty(), "{} wrote nothing", name.display());
         assert!(first == made(), "{} made something else the second time", name.display());
+    }
+}
+
+#[test]
+fn every_flow_of_the_tour_gives_something() {
+    for name in flows().iter().filter(|flow| flow.starts_with("flows/tour")) {
+        let sandbox = Sandbox::with_flows();
+        let ran = sandbox.must_run([name.as_os_str(), OsStr::new("--json")]);
+        let said: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let outputs = said["outputs"].as_object().unwrap();
+        assert!(!outputs.is_empty(), "{} gave nothing", name.display());
     }
 }

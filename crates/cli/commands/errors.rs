@@ -16,7 +16,7 @@ pub(crate) fn error_reference() -> String {
     }
     page.push_str("\n## What happens while a flow runs\n\n");
     page.push_str(
-        "These are the codes of steps, and what `retry_on:` of a `retry` step takes: a code, or a kind such as `extract.*`.\n",
+        "These are the codes of steps, and what `retry_on:` of a `retry` step and `except_on:` of a `catch` step take: a\ncode, or a kind such as `extract.*`.\n",
     );
     for (title, codes) in RUN_CODES {
         let _ = write!(page, "\n### {title}\n\n");
@@ -316,12 +316,31 @@ const TEXTS: Codes = &[
     (
         "extract.missing",
         "the text lacks the part that is wanted, or it is empty. Retry the step that wrote it, `retry_on: \
-         [extract.missing]`, or give `extract` a `default:`.",
+         [extract.missing]`, or give `extract` a `default:` and `extract_json` one under `defaults:`.",
+    ),
+    (
+        "extract.type",
+        "the value that a query finds is there, and is not of the type that `types:` says. Retry the step that wrote it, \
+         `retry_on: [extract.type]`, or change the type; `string` takes every value, `T?` takes null too.",
     ),
     ("extract.json", "the query fails on the JSON that was found, as it does on a list where it wants an object."),
     (
         "extract.config",
         "the keys of the step do not say one way to find the part. `flowrun check` finds this before a run.",
+    ),
+    (
+        "regex.missing",
+        "nothing in the text matches the pattern; an empty match is none. Retry the step that wrote it, `retry_on: \
+         [regex.missing]`, give `regex` a `default:`, or take `all: true`, which gives an empty list.",
+    ),
+    (
+        "regex.too_slow",
+        "the pattern was given up on the text after a million steps back. It can match the same text in very many ways, \
+         as `(a+)+` can; write it so that there is one.",
+    ),
+    (
+        "regex.config",
+        "the pattern does not parse, or the keys of the step contradict each other. `flowrun check` finds this before a run.",
     ),
 ];
 

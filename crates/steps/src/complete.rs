@@ -7,7 +7,8 @@ use flowrun_core::step::{Effect, Outcome, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Ends the flow under the step's own name, which is a branch of the `flow` or `retry` step that runs the flow.
+/// Ends the flow under the step's own name, which is a branch of the `flow`, `retry` or `catch` step that runs
+/// the flow.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Complete {}

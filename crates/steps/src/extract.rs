@@ -13,9 +13,10 @@ use flowrun_core::types::Type;
 use flowrun_core::value::Value;
 use regex::Regex;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::jq::Query;
+use crate::json_text::json_in;
 
 /// Takes a part out of a text: what stands after or between markers, what a regular expression matches, or what a jq
 /// query finds in JSON. Where the part is missing or empty, that is the error `extract.missing`, or the default.
@@ -31,10 +32,16 @@ pub(crate) struct Extract {
     /// A jq query on the JSON in the text: in a fenced block, or the text from its first brace or bracket on.
     json: Option<String>,
     /// What is given where the part is missing; without it, a missing part is an error.
+    #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<serde_json::Value>")]
     default: Option<Value>,
     #[serde(skip)]
     how: OnceLock<Result<How, Wrong>>,
+}
+
+/// A null that is written is a value; serde would take it for nothing.
+pub(crate) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// The key that is wrong, and why.
@@ -104,18 +111,6 @@ fn matched(text: &str, regex: &Regex) -> Option<Value> {
     (!part.as_str().is_empty()).then(|| part.as_str().into())
 }
 
-/// The JSON of a reply: the first fenced block that parses, the whole text, or the value that begins at its first
-/// brace or bracket.
-fn json_in(text: &str) -> Option<Value> {
-    let fenced = text.split("```").skip(1).step_by(2);
-    let fenced = fenced.map(|block| block.trim_start().trim_start_matches("json"));
-    if let Some(value) = fenced.chain([text]).find_map(|part| serde_json::from_str(part.trim()).ok()) {
-        return Some(value);
-    }
-    let start = text.find(['{', '['])?;
-    serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>().next()?.ok()
-}
-
 impl Step for Extract {
     const TYPE: &'static str = "extract";
     const EFFECT: Effect = Effect::Pure;
@@ -182,14 +177,5 @@ mod tests {
         for missing in ["", "no marker", "x:   "] {
             assert_eq!(between(missing, Some("x:"), None), None);
         }
-    }
-
-    #[test]
-    fn json_is_found_in_prose_and_fences() {
-        let expected: Value = serde_json::from_str(r#"{"a": 1}"#).unwrap();
-        for text in [r#"{"a": 1}"#, "Sure:\n```json\n{\"a\": 1}\n```\nbye", "Here {\"a\": 1} it is"] {
-            assert_eq!(json_in(text), Some(expected.clone()), "{text}");
-        }
-        assert_eq!(json_in("nothing"), None);
     }
 }

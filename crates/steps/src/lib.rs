@@ -2,20 +2,25 @@
 
 mod add_columns;
 mod branch;
+mod catch;
 mod compare_tables;
 mod complete;
 mod condition;
 mod constant;
 mod extract;
+mod extract_json;
 pub mod files;
 mod filter_rows;
 mod flow;
 mod jq;
+mod json_text;
 mod map;
 pub mod models;
+mod parallel;
 mod parse_verdict;
 mod prompt;
 mod read_table;
+mod regex;
 mod retry;
 mod sample_rows;
 mod synthesize;
@@ -43,11 +48,15 @@ pub fn registry() -> Registry {
         .with::<map::Map>()
         .with::<retry::Retry>()
         .with::<flow::RunFlow>()
+        .with::<catch::Catch>()
+        .with::<parallel::RunParallel>()
         .with::<branch::Branch>()
         .with::<complete::Complete>()
         .with::<constant::Constant>()
         .with::<template::TemplateStep>()
         .with::<prompt::Prompt>()
         .with::<extract::Extract>()
+        .with::<extract_json::ExtractJson>()
+        .with::<regex::RegexStep>()
         .with::<parse_verdict::ParseVerdict>()
 }

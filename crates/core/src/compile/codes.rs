@@ -18,7 +18,7 @@ codes! {
         "A step names a flow that is neither under `flows:` of its own flow nor of one around it.";
     /// A flow runs itself.
     RECURSION = "E0203", "a flow runs itself",
-        "A flow reaches itself through a `map`, `retry` or `flow` step. Loops are written with `next:` and a bound, not by recursion.";
+        "A flow reaches itself through a step that runs flows: `map`, `retry`, `catch`, `parallel` or `flow`. Loops are written with `next:` and a bound, not by recursion.";
     /// No such model.
     UNKNOWN_MODEL = "E0204", "no such model",
         "A step or a `use:` names a model that is not under `models:` of its flow or of one around it.";
