@@ -160,3 +160,28 @@ fn a_failed_item_is_kept_only_where_the_map_goes_on() {
     assert_eq!(items_kept("fail", ""), 1, "item 1 runs again when the run goes on, and item 2 never began");
     assert_eq!(items_kept("keep", "fatal: true,"), 1, "item 1 runs again when the run goes on");
 }
+
+#[test]
+fn the_record_of_an_item_holds_what_the_map_collects_and_no_more() {
+    const COLLECTS: &str = "
+flow: collects
+inputs: { numbers: { type: [integer], default: [5, 6] } }
+steps:
+  each: { type: map, flow: item, over: { n: inputs.numbers }, collect: [last, first] }
+flows:
+  item:
+    inputs: { n: integer }
+    steps:
+      one: { type: template, template: \"{{ n }}a\", output: first }
+      two: { type: template, template: \"{{ n }}b\", output: draft }
+      three: { type: template, template: \"{{ n }}c\", output: last }
+outputs: { first: each.first, last: each.last }
+";
+    let journal = Arc::new(MemoryJournal::new());
+    let engine = Engine::of(COLLECTS, &registry()).journal(journal.clone());
+    let outputs = engine.run(BTreeMap::new()).unwrap();
+    assert_eq!(outputs.values.get("first").unwrap().to_json().unwrap(), serde_json::json!(["5a", "6a"]));
+    assert_eq!(outputs.values.get("last").unwrap().to_json().unwrap(), serde_json::json!(["5c", "6c"]));
+    let record = journal.item("each#1", 1).unwrap().unwrap();
+    assert_eq!(record.result.unwrap(), ["6c".into(), "6a".into()], "in the order that the map collects them");
+}
