@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// What kind of frame a step opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FrameKind {
     /// An item of a map, counted from 0.
     Item(u64),
@@ -125,6 +128,22 @@ impl Address {
     }
 }
 
+/// As a record holds it: the parts of the way, the outermost first.
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.parts().into_iter().map(|part| (&part.step, part.visit, &part.frame)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parts = Vec::<(Arc<str>, u32, Option<FrameKind>)>::deserialize(deserializer)?;
+        Ok(parts.into_iter().fold(Self::root(), |above, (step, visit, frame)| {
+            Self(Some(Arc::new(Part { above, step, visit, frame })))
+        }))
+    }
+}
+
 /// For a person: `justify[17] › attempt (trial 2) › write`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,5 +180,7 @@ mod tests {
         assert_eq!(address.key(), "justify#1[17]/attempt#1.2/write#3");
         assert_eq!(address.to_string(), "justify[17] › attempt (trial 2) › write (visit 3)");
         assert_eq!((address.depth(), address.item()), (2, Some(17)));
+        let record = serde_json::to_string(&address).unwrap();
+        assert_eq!(serde_json::from_str::<Address>(&record).unwrap(), address);
     }
 }

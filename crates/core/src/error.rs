@@ -24,7 +24,7 @@ pub struct StepError {
     /// Whether it ends the run whatever the error policy of a map says: a refused key, a full disk.
     pub fatal: bool,
     /// The step in which it arose; the engine sets it.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Address>,
 }
 

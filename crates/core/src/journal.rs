@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
@@ -19,6 +20,7 @@ pub struct ItemRecord {
     /// Its place among the items, from 0.
     pub index: u64,
     /// The collected outputs of the inner flow, in the order that the map collects them, or why there are none.
+    #[serde(with = "result")]
     pub result: Result<Vec<Value>, StepError>,
     /// The named end that it reached.
     pub end: Option<Arc<str>>,
@@ -26,6 +28,32 @@ pub struct ItemRecord {
     pub attempts: u32,
     /// What it used.
     pub usage: Usage,
+    /// What its steps counted, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// Values as they are kept: what JSON has no type for comes back as it was.
+mod result {
+    use super::{Deserialize, Serialize, StepError, Value};
+    use crate::value::kept;
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        result: &Result<Vec<Value>, StepError>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        result.as_ref().map(|values| kept::Kept(values)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Result<Vec<Value>, StepError>, D::Error> {
+        let read = Result::<Vec<Value>, StepError>::deserialize(deserializer)?;
+        let restore = |values: Vec<Value>| values.into_iter().map(kept::restore).collect::<Result<Vec<_>, _>>();
+        read.map_or_else(|error| Ok(Err(error)), |values| restore(values).map(Ok))
+            .map_err(serde::de::Error::custom)
+    }
 }
 
 /// Where records are kept. Implementations are called from many tasks at once.
@@ -53,6 +81,13 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// When it cannot be kept; the run ends.
     fn keep_item(&self, map: &str, record: &ItemRecord) -> Result<(), StepError>;
+
+    /// Waits until the disk has all that was kept so far, where the journal was asked to wait for it; `must`: in any
+    /// case. None where there is nothing to wait for.
+    fn settled(&self, must: bool) -> Option<BoxFuture<'_, Result<(), StepError>>> {
+        let _ = must;
+        None
+    }
 }
 
 /// A journal that ends with the process.
@@ -154,7 +189,14 @@ mod tests {
     use super::*;
 
     fn record(index: u64) -> ItemRecord {
-        ItemRecord { index, result: Ok(vec![Value::Null]), end: None, attempts: 1, usage: Usage::default() }
+        ItemRecord {
+            index,
+            result: Ok(vec![Value::Null]),
+            end: None,
+            attempts: 1,
+            usage: Usage::default(),
+            counters: BTreeMap::new(),
+        }
     }
 
     #[test]

@@ -160,6 +160,9 @@ impl<'a> StepCx<'a> {
         let kept = serde_json::to_string(&outcome)
             .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))?;
         self.run.journal.keep_effect(address, kept)?;
+        if let Some(settled) = self.run.journal.settled(false) {
+            settled.await?;
+        }
         Ok(outcome)
     }
 
@@ -167,8 +170,12 @@ impl<'a> StepCx<'a> {
         self.run.journal.effect(&self.effect_key(key))
     }
 
-    pub(super) fn keep(&self, key: &str, outcome: String) -> Result<(), StepError> {
-        self.run.journal.keep_effect(self.effect_key(key), outcome)
+    pub(super) async fn keep(&self, key: &str, outcome: String) -> Result<(), StepError> {
+        self.run.journal.keep_effect(self.effect_key(key), outcome)?;
+        match self.run.journal.settled(false) {
+            Some(settled) => settled.await,
+            None => Ok(()),
+        }
     }
 
     /// Counts what a call used, for the item and for the run.
@@ -194,7 +201,11 @@ impl<'a> StepCx<'a> {
 
     /// Counts something that the run's summary shows under this name, such as replies without a verdict.
     pub fn count(&self, name: &str, times: u64) {
-        self.run.count(&format!("{}: {name}", self.step.name), times);
+        let name = format!("{}: {name}", self.step.name);
+        self.run.count(&name, times);
+        if let Some(item) = &self.frame.item {
+            item.count(&name, times);
+        }
     }
 
     /// Tells the observers something.

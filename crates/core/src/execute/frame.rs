@@ -16,7 +16,7 @@ use crate::events::Event;
 use crate::flow::{Bound, Edge, Flow, FlowStep, From};
 use crate::ports::Ports;
 use crate::step::{Effect, Outcome};
-use crate::value::{Value, from_value};
+use crate::value::{Value, kept};
 
 /// What a frame knows of the way to it.
 #[derive(Clone, Debug)]
@@ -162,7 +162,7 @@ async fn run_step(cx: &StepCx<'_>, step: &FlowStep, state: &State) -> Result<Out
     let has_table = outcome.outputs.values().iter().any(|v| matches!(v, Value::Table(_)));
     if !has_table {
         // A table is a recipe that no record can hold; a step that gives one is run again.
-        cx.keep("outcome", record(&outcome)?)?;
+        cx.keep("outcome", record(&outcome)?).await?;
     }
     Ok(outcome)
 }
@@ -179,28 +179,38 @@ async fn run_caught(cx: &StepCx<'_>, step: &FlowStep, inputs: Ports) -> Result<O
     }
 }
 
-fn record(outcome: &Outcome<Ports>) -> Result<String, StepError> {
-    let wrong =
-        |e: crate::value::ValueError| StepError::new("step.type", format!("an output cannot be kept: {e}"));
-    let mut outputs = serde_json::Map::new();
-    for (name, value) in outcome.outputs.iter() {
-        outputs.insert(name.to_string(), value.to_json().map_err(wrong)?);
-    }
-    Ok(serde_json::json!({"outputs": outputs, "branch": outcome.branch, "note": outcome.note}).to_string())
+/// The outcome of a step as it is kept.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Record<'o, T> {
+    outputs: Vec<(Arc<str>, T)>,
+    branch: Option<Cow<'o, str>>,
+    note: Option<Cow<'o, str>>,
 }
 
-fn restore(kept: &str) -> Result<Outcome<Ports>, StepError> {
-    #[derive(serde::Deserialize)]
-    struct Kept {
-        outputs: Value,
-        branch: Option<String>,
-        note: Option<String>,
-    }
+fn record(outcome: &Outcome<Ports>) -> Result<String, StepError> {
+    let record = Record {
+        outputs: outcome.outputs.iter().map(|(name, value)| (Arc::clone(name), kept::Kept(value))).collect(),
+        branch: outcome.branch.as_deref().map(Cow::Borrowed),
+        note: outcome.note.as_deref().map(Cow::Borrowed),
+    };
+    serde_json::to_string(&record)
+        .map_err(|e| StepError::new("step.type", format!("an output cannot be kept: {e}")))
+}
+
+fn restore(text: &str) -> Result<Outcome<Ports>, StepError> {
     let wrong = |e: String| StepError::new("journal.record", format!("a record cannot be read: {e}"));
-    let kept: Value = serde_json::from_str(kept).map_err(|e| wrong(e.to_string()))?;
-    let kept: Kept = from_value(kept).map_err(|e| wrong(e.to_string()))?;
-    let outputs = kept.outputs.as_object().map(|o| o.iter().map(|(k, v)| (Arc::clone(k), v.clone())).collect());
-    Ok(Outcome { outputs: outputs.unwrap_or_else(Ports::empty), branch: kept.branch, note: kept.note })
+    let record: Record<'_, Value> = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
+    let outputs: Vec<(Arc<str>, Value)> = record
+        .outputs
+        .into_iter()
+        .map(|(name, value)| Ok((name, kept::restore(value)?)))
+        .collect::<Result<_, crate::value::ValueError>>()
+        .map_err(|e| wrong(e.to_string()))?;
+    Ok(Outcome {
+        outputs: outputs.into_iter().collect(),
+        branch: record.branch.map(Cow::into_owned),
+        note: record.note.map(Cow::into_owned),
+    })
 }
 
 fn gather(step: &FlowStep, state: &State) -> Result<Ports, StepError> {

@@ -234,6 +234,7 @@ where
 /// Runs one item, or takes it from the journal. An error is the journal's own.
 async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<ItemRecord, StepError> {
     if let Some(kept) = work.run.journal.item(&work.map_key, index)? {
+        recall(work, &kept);
         return Ok(kept);
     }
     if work.tell {
@@ -264,12 +265,30 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
         end,
         attempts: 1 + stats.retries.load(Ordering::Relaxed),
         usage: *stats.usage.lock().unwrap_or_else(PoisonError::into_inner),
+        counters: std::mem::take(&mut *stats.counters.lock().unwrap_or_else(PoisonError::into_inner)),
     };
     // An item that ended the map has to run again when the run goes on.
     if !record.result.as_ref().is_err_and(|error| work.ends_at(error)) {
         work.run.journal.keep_item(&work.map_key, &record)?;
+        if let Some(settled) = work.run.journal.settled(false) {
+            settled.await?;
+        }
     }
     Ok(record)
+}
+
+/// Counts what an item used and counted when it ran, in an earlier process.
+fn recall<I>(work: &Work<I>, kept: &ItemRecord) {
+    work.run.add_usage(kept.usage);
+    if let Some(outer) = &work.outer {
+        outer.add_usage(kept.usage);
+    }
+    for (name, times) in &kept.counters {
+        work.run.count(name, *times);
+        if let Some(outer) = &work.outer {
+            outer.count(name, *times);
+        }
+    }
 }
 
 /// Counts records, and puts them in order.

@@ -198,6 +198,7 @@ impl Run {
 struct ItemStats {
     retries: AtomicU32,
     usage: Mutex<Usage>,
+    counters: Mutex<BTreeMap<String, u64>>,
     outer: Option<Arc<Self>>,
 }
 
@@ -206,6 +207,15 @@ impl ItemStats {
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner) += usage;
         if let Some(outer) = &self.outer {
             outer.add_usage(usage);
+        }
+    }
+
+    fn count(&self, name: &str, times: u64) {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        *counters.entry(name.to_owned()).or_default() += times;
+        drop(counters);
+        if let Some(outer) = &self.outer {
+            outer.count(name, times);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! [`Value`]: what flows along a wire. Cheap to clone, typed, never silently converted.
 
+pub mod kept;
 mod list;
 mod object;
 mod serde_impl;

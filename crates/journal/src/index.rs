@@ -1,0 +1,199 @@
+//! What a journal holds, and where: read once when a run goes on.
+//!
+//! Only places are held in memory, and of finished items not even those of what happened inside.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::ops::Bound;
+use std::path::Path;
+
+use crate::line::{Line, decode};
+use crate::{FORMAT, JournalError};
+
+/// Larger values stand in files of their own, so a longer line is none of ours.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// A record of a journal.
+#[derive(Debug)]
+pub enum Record<'a> {
+    /// The outcome of an effect, as JSON.
+    Effect {
+        /// Its key: the address of the step, `!` and the effect's own.
+        key: &'a str,
+        /// Its outcome, or none where it stands in a file of its own.
+        outcome: Option<&'a str>,
+        /// The digest of an outcome that stands in a file of its own.
+        large: Option<&'a str>,
+    },
+    /// A map began.
+    Map {
+        /// The address of its visit.
+        map: &'a str,
+        /// How many items it has.
+        asked: u64,
+    },
+    /// An item finished.
+    Item {
+        /// The address of the map's visit.
+        map: &'a str,
+        /// Its place.
+        index: u64,
+        /// Whether it ended in an error.
+        failed: bool,
+        /// Its record as JSON, or none where it stands in a file of its own.
+        record: Option<&'a str>,
+        /// The digest of a record that stands in a file of its own.
+        large: Option<&'a str>,
+    },
+}
+
+/// Where a line stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    pub(crate) length: u32,
+    pub(crate) failed: bool,
+}
+
+/// What a journal holds, by key.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) effects: BTreeMap<String, Place>,
+    pub(crate) items: HashMap<String, Vec<Place>>,
+    pub(crate) asked: BTreeMap<String, u64>,
+    /// The bytes up to the end of the last whole line.
+    pub(crate) whole: u64,
+}
+
+impl Index {
+    /// Reads a journal; `drop_failed`: as if the items that failed had never run.
+    pub(crate) fn read(path: &Path, drop_failed: bool) -> Result<Self, JournalError> {
+        let mut index = Self::default();
+        let whole = scan_places(path, |record, place| match record {
+            Record::Effect { key, .. } => {
+                index.effects.insert(key.to_owned(), place);
+            }
+            Record::Map { map, asked } => {
+                index.asked.insert(map.to_owned(), asked);
+            }
+            Record::Item { failed: true, .. } if drop_failed => {}
+            Record::Item { map, index: item, .. } => index.add_item(map, item, place),
+        })?;
+        index.whole = whole;
+        Ok(index)
+    }
+
+    fn add_item(&mut self, map: &str, item: u64, place: Place) {
+        let inside = format!("{map}[{item}]/");
+        let below: Vec<String> = self
+            .effects
+            .range::<str, _>((Bound::Included(inside.as_str()), Bound::Unbounded))
+            .map(|(key, _)| key)
+            .take_while(|key| key.starts_with(&inside))
+            .cloned()
+            .collect();
+        for key in below {
+            self.effects.remove(&key);
+        }
+        if !self.items.contains_key(map) {
+            self.items.insert(map.to_owned(), Vec::new());
+        }
+        // A map within an item has few visits; their records go with the item's.
+        if self.items.len() > 1 {
+            self.items.retain(|inner, _| !inner.starts_with(&inside));
+        }
+        let Some(places) = self.items.get_mut(map) else { return };
+        let at = usize::try_from(item).unwrap_or(usize::MAX);
+        if places.len() <= at {
+            places.resize(at + 1, Place::default());
+        }
+        places[at] = place;
+    }
+
+    /// Where the record of an item stands.
+    pub(crate) fn item(&self, map: &str, index: u64) -> Option<Place> {
+        let places = self.items.get(map)?;
+        places.get(usize::try_from(index).ok()?).copied().filter(|place| place.length > 0)
+    }
+}
+
+/// Reads all whole records of a journal, in the order in which they were written.
+///
+/// # Errors
+/// When the file cannot be read, is of a newer format, or is damaged other than at its end.
+pub fn scan(path: &Path, mut each: impl FnMut(Record<'_>)) -> Result<(), JournalError> {
+    scan_places(path, |record, _| each(record)).map(drop)
+}
+
+/// Gives the bytes up to the end of the last whole line. What a crash left behind it is no line and is passed over; a
+/// line that is wrong and has whole ones behind it was damaged by something else.
+fn scan_places(path: &Path, mut each: impl FnMut(Record<'_>, Place)) -> Result<u64, JournalError> {
+    let file = File::open(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => JournalError::Missing(path.to_owned()),
+        _ => JournalError::io(path, "read")(e),
+    })?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let (mut bytes, mut offset, mut number) = (Vec::new(), 0_u64, 0_u64);
+    let mut wrong: Option<(u64, String)> = None;
+    let mut whole = 0;
+    loop {
+        bytes.clear();
+        let length = read_line(&mut reader, &mut bytes).map_err(JournalError::io(path, "read"))?;
+        if length == 0 {
+            return Ok(whole);
+        }
+        number += 1;
+        match (decode(&bytes), &wrong) {
+            (Ok(_), Some((line, why))) => {
+                return Err(JournalError::Damaged { path: path.to_owned(), line: *line, why: why.clone() });
+            }
+            (Ok(line), None) => {
+                if let Some(found) = line.journal.filter(|found| *found > FORMAT) {
+                    return Err(JournalError::Newer { path: path.to_owned(), found });
+                }
+                let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                let place = Place { offset, length, failed: line.failed };
+                if let Some(record) = record(&line) {
+                    each(record, place);
+                }
+                whole = offset + length as u64;
+            }
+            (Err(why), None) => wrong = Some((number, why)),
+            (Err(_), Some(_)) => {}
+        }
+        offset += length;
+    }
+}
+
+/// Reads one line, of which no more than [`LONGEST_LINE`] is kept; gives all the bytes that it has.
+fn read_line(reader: &mut impl BufRead, into: &mut Vec<u8>) -> std::io::Result<u64> {
+    let mut length = 0;
+    loop {
+        let available = reader.fill_buf()?;
+        if available.is_empty() {
+            return Ok(length);
+        }
+        let end = available.iter().position(|b| *b == b'\n');
+        let take = end.map_or(available.len(), |at| at + 1);
+        let room = LONGEST_LINE.saturating_sub(into.len()).min(take);
+        into.extend_from_slice(&available[..room]);
+        reader.consume(take);
+        length += take as u64;
+        if end.is_some() {
+            return Ok(length);
+        }
+    }
+}
+
+fn record<'l>(line: &'l Line<'_>) -> Option<Record<'l>> {
+    let (value, large) = (line.value.map(|v| v.get()), line.large.as_deref());
+    if let Some(key) = line.effect.as_deref() {
+        return Some(Record::Effect { key, outcome: value, large });
+    }
+    if let Some((map, index)) = line.item.as_deref().zip(line.index) {
+        return Some(Record::Item { map, index, failed: line.failed, record: value, large });
+    }
+    let (map, asked) = line.map.as_deref().zip(line.asked)?;
+    Some(Record::Map { map, asked })
+}

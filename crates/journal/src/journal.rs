@@ -1,0 +1,251 @@
+//! [`FileJournal`]: the journal of a run on disk.
+
+use std::fs::{File, OpenOptions as FileOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use flowrun_core::error::StepError;
+use flowrun_core::journal::{ItemRecord, Journal};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::value::RawValue;
+
+use crate::index::{Index, Place};
+use crate::line::{Line, decode};
+use crate::sync::Syncer;
+use crate::{FORMAT, JOURNAL_FILE, JournalError};
+
+/// What is larger stands in a file of its own.
+const LARGE: usize = 256 << 10;
+const VALUES: &str = "values";
+
+/// How a journal is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenOptions {
+    /// Whether a record is on the disk before its outcome is used, not only with the operating system.
+    pub durable: bool,
+    /// As if the items that failed had never run.
+    pub drop_failed: bool,
+}
+
+/// What an earlier process left in a journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Outcomes of effects outside of finished items.
+    pub effects: u64,
+    /// Finished items.
+    pub items: u64,
+    /// Finished items that ended in an error.
+    pub failed: u64,
+}
+
+impl Held {
+    /// Whether there is anything.
+    pub fn is_empty(&self) -> bool {
+        self.effects == 0 && self.items == 0
+    }
+}
+
+/// A journal on disk: an append-only file of checksummed lines.
+///
+/// What this process writes it never reads again: an address is visited once, so only what earlier processes left is
+/// looked up, and that does not change.
+pub struct FileJournal {
+    path: PathBuf,
+    index: Index,
+    reader: Mutex<File>,
+    writer: Mutex<Writer>,
+    syncer: Syncer,
+    durable: bool,
+}
+
+struct Writer {
+    file: File,
+    /// Why nothing is written any more. What stands behind a line that failed would be lost with it.
+    broken: Option<String>,
+}
+
+impl FileJournal {
+    /// A new journal in the folder of a run.
+    ///
+    /// # Errors
+    /// When the file is there already, or cannot be written.
+    pub fn create(folder: &Path, options: OpenOptions) -> Result<Self, JournalError> {
+        let path = folder.join(JOURNAL_FILE);
+        let mut file = FileOptions::new()
+            .append(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(JournalError::io(&path, "written"))?;
+        let header = Line { journal: Some(FORMAT), ..Line::default() };
+        let bytes = header.encode().map_err(|e| JournalError::io(&path, "written")(e.into()))?;
+        file.write_all(&bytes).map_err(JournalError::io(&path, "written"))?;
+        Self::start(path, file, Index { whole: bytes.len() as u64, ..Index::default() }, options)
+    }
+
+    /// The journal that an earlier process left. A line that it did not finish is dropped.
+    ///
+    /// # Errors
+    /// When it is missing, of a newer format, or damaged other than at its end.
+    pub fn open(folder: &Path, options: OpenOptions) -> Result<Self, JournalError> {
+        let path = folder.join(JOURNAL_FILE);
+        let index = Index::read(&path, options.drop_failed)?;
+        let file = FileOptions::new().append(true).open(&path).map_err(JournalError::io(&path, "written"))?;
+        let length = file.metadata().map_err(JournalError::io(&path, "read"))?.len();
+        if length > index.whole {
+            file.set_len(index.whole).map_err(JournalError::io(&path, "written"))?;
+        }
+        Self::start(path, file, index, options)
+    }
+
+    fn start(path: PathBuf, file: File, index: Index, options: OpenOptions) -> Result<Self, JournalError> {
+        let reader = File::open(&path).map_err(JournalError::io(&path, "read"))?;
+        let synced = file.try_clone().and_then(|file| Syncer::start(file, index.whole));
+        let syncer = synced.map_err(JournalError::io(&path, "written"))?;
+        let (reader, writer) = (Mutex::new(reader), Mutex::new(Writer { file, broken: None }));
+        Ok(Self { path, index, reader, writer, syncer, durable: options.durable })
+    }
+
+    /// What an earlier process left.
+    pub fn held(&self) -> Held {
+        let items = || self.index.items.values().flatten().filter(|place| place.length > 0);
+        Held {
+            effects: self.index.effects.len() as u64,
+            items: items().count() as u64,
+            failed: items().filter(|place| place.failed).count() as u64,
+        }
+    }
+
+    /// Notes that a map has begun, and how many items it has, for those who look at the run from outside.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_map(&self, map: &str, asked: u64) -> Result<(), StepError> {
+        if self.index.asked.get(map) == Some(&asked) {
+            return Ok(());
+        }
+        self.append(&Line { map: Some(map.into()), asked: Some(asked), ..Line::default() })
+    }
+
+    fn append(&self, line: &Line<'_>) -> Result<(), StepError> {
+        let bytes = line.encode().map_err(|e| self.broken(&e.to_string()))?;
+        if let Some(why) = self.syncer.failure() {
+            return Err(self.broken(&why));
+        }
+        let mut writer = locked(&self.writer);
+        if let Some(why) = &writer.broken {
+            return Err(self.broken(why));
+        }
+        if let Err(error) = writer.file.write_all(&bytes) {
+            writer.broken = Some(error.to_string());
+            return Err(self.broken(&error.to_string()));
+        }
+        drop(writer);
+        self.syncer.wrote(bytes.len());
+        Ok(())
+    }
+
+    fn broken(&self, why: &str) -> StepError {
+        StepError::new("journal.write", format!("the journal of the run cannot be written: {why}"))
+            .detail("file", self.path.display().to_string())
+            .help("nothing that is in it was lost; when it can be written again, resume the run")
+            .fatal()
+    }
+
+    /// Appends what is kept under a key, in a file of its own where it is large.
+    fn keep<'l>(&self, text: &'l str, line: Line<'l>) -> Result<(), StepError> {
+        if text.len() > LARGE {
+            let digest = self.keep_large(text).map_err(|e| self.broken(&e.to_string()))?;
+            return self.append(&Line { large: Some(digest.into()), ..line });
+        }
+        let value: &RawValue = serde_json::from_str(text).map_err(|e| self.broken(&e.to_string()))?;
+        self.append(&Line { value: Some(value), ..line })
+    }
+
+    fn keep_large(&self, text: &str) -> std::io::Result<String> {
+        let folder = self.path.with_file_name(VALUES);
+        let digest = blake3::hash(text.as_bytes()).to_hex().to_string();
+        let target = folder.join(&digest);
+        if !target.exists() {
+            std::fs::create_dir_all(&folder)?;
+            let beside = folder.join(format!(".{digest}.{}.partial", std::process::id()));
+            let mut file = File::create(&beside)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&beside, &target)?;
+        }
+        Ok(digest)
+    }
+
+    /// What is kept at a place.
+    fn read(&self, place: Place) -> Result<String, JournalError> {
+        let mut bytes = vec![0; place.length as usize];
+        {
+            let mut reader = locked(&self.reader);
+            let read = reader.seek(SeekFrom::Start(place.offset)).and_then(|_| reader.read_exact(&mut bytes));
+            read.map_err(JournalError::io(&self.path, "read"))?;
+        }
+        let damaged = |why| JournalError::Damaged { path: self.path.clone(), line: 0, why };
+        let line = decode(&bytes).map_err(damaged)?;
+        match (line.value, line.large) {
+            (Some(value), _) => Ok(value.get().to_owned()),
+            (None, Some(digest)) => self.read_large(&digest),
+            (None, None) => Err(damaged("it keeps nothing".to_owned())),
+        }
+    }
+
+    fn read_large(&self, digest: &str) -> Result<String, JournalError> {
+        let path = self.path.with_file_name(VALUES).join(digest);
+        if !path.is_file() {
+            return Err(JournalError::Missing(path));
+        }
+        let text = std::fs::read_to_string(&path).map_err(JournalError::io(&path, "read"))?;
+        if blake3::hash(text.as_bytes()).to_hex().as_str() != digest {
+            return Err(JournalError::Damaged { path, line: 1, why: "its digest does not fit".to_owned() });
+        }
+        Ok(text)
+    }
+}
+
+impl Journal for FileJournal {
+    fn effect(&self, key: &str) -> Result<Option<String>, StepError> {
+        match self.index.effects.get(key) {
+            Some(place) => Ok(Some(self.read(*place)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn keep_effect(&self, key: String, outcome: String) -> Result<(), StepError> {
+        self.keep(&outcome, Line { effect: Some(key.into()), ..Line::default() })
+    }
+
+    fn item(&self, map: &str, index: u64) -> Result<Option<ItemRecord>, StepError> {
+        let Some(place) = self.index.item(map, index) else { return Ok(None) };
+        let text = self.read(place)?;
+        let record = serde_json::from_str(&text).map_err(|e| {
+            StepError::new("journal.record", format!("an item's record cannot be read: {e}")).fatal()
+        })?;
+        Ok(Some(record))
+    }
+
+    fn keep_item(&self, map: &str, record: &ItemRecord) -> Result<(), StepError> {
+        let text = serde_json::to_string(record)
+            .map_err(|e| StepError::new("journal.record", format!("an item cannot be kept: {e}")).fatal())?;
+        let (index, failed) = (Some(record.index), record.result.is_err());
+        self.keep(&text, Line { item: Some(map.into()), index, failed, ..Line::default() })
+    }
+
+    fn settled(&self, must: bool) -> Option<BoxFuture<'_, Result<(), StepError>>> {
+        let wait = async move { self.syncer.wait().await.map_err(|why| self.broken(&why)) };
+        (must || self.durable).then(|| wait.boxed())
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

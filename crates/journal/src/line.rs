@@ -1,0 +1,93 @@
+//! One record of the journal: a line of JSON whose last key, `sum`, is the CRC-32 of all that stands before it.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// `,"sum":"1a2b3c4d"}` and the end of the line.
+const TAIL: usize = TAIL_START.len() + 8 + TAIL_END.len();
+const TAIL_START: &str = ",\"sum\":\"";
+const TAIL_END: &str = "\"}\n";
+
+/// A record as it is written. Exactly one of `journal`, `effect`, `item`, `map` and `end` is there.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Line<'a> {
+    /// The first line: the format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) journal: Option<u32>,
+    /// The key of an effect.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) effect: Option<Cow<'a, str>>,
+    /// The visit of the map that a finished item belongs to.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) item: Option<Cow<'a, str>>,
+    /// The item's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<u64>,
+    /// Whether the item ended in an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) failed: bool,
+    /// A visit of a map that has begun.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) map: Option<Cow<'a, str>>,
+    /// How many items it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asked: Option<u64>,
+    /// What is kept.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<&'a RawValue>,
+    /// The digest under which what is kept stands in the folder `values`, where it is large.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) large: Option<Cow<'a, str>>,
+}
+
+impl Line<'_> {
+    /// The bytes of the line.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = Vec::with_capacity(self.value.map_or(0, |v| v.get().len()) + 160);
+        serde_json::to_writer(&mut bytes, self)?;
+        bytes.pop();
+        let sum = crc32fast::hash(&bytes);
+        bytes.extend_from_slice(format!("{TAIL_START}{sum:08x}{TAIL_END}").as_bytes());
+        Ok(bytes)
+    }
+}
+
+/// Reads a line with its end; says what is wrong with it.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Line<'_>, String> {
+    let start = bytes.len().checked_sub(TAIL).ok_or("it is cut short")?;
+    let (body, tail) = bytes.split_at(start);
+    let sum = tail
+        .strip_prefix(TAIL_START.as_bytes())
+        .and_then(|t| t.strip_suffix(TAIL_END.as_bytes()))
+        .and_then(|t| std::str::from_utf8(t).ok())
+        .and_then(|t| u32::from_str_radix(t, 16).ok())
+        .ok_or("it does not end in a checksum")?;
+    if sum != crc32fast::hash(body) {
+        return Err("its checksum does not fit".to_owned());
+    }
+    let text = std::str::from_utf8(&bytes[..bytes.len() - 1]).map_err(|e| e.to_string())?;
+    serde_json::from_str(text).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_json_and_knows_when_it_was_changed() {
+        let value: Box<RawValue> = RawValue::from_string("{\"text\":\"a \\\"b\\\"\"}".to_owned()).unwrap();
+        let line = Line { effect: Some("write#1!reply".into()), value: Some(&value), ..Line::default() };
+        let bytes = line.encode().unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(json["effect"], "write#1!reply");
+        assert_eq!(decode(&bytes).unwrap().value.unwrap().get(), value.get());
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(decode(&changed).is_err(), "a change at {at} was not seen");
+            assert!(decode(&bytes[..at]).is_err());
+        }
+    }
+}
