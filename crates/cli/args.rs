@@ -1,6 +1,7 @@
 //! The command line as typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -95,6 +96,62 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) allow_path: Vec<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+
+    /// Print nothing but errors.
+    #[arg(short, long, conflicts_with = "json", help_heading = "Output")]
+    pub(crate) quiet: bool,
+
+    /// Print one JSON object at the end, on standard output.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+/// What is kept on disk.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Keeping")]
+pub(crate) struct KeepArgs {
+    /// Begin again, although an unfinished run of the same flow and inputs is kept.
+    #[arg(long)]
+    pub(crate) new: bool,
+
+    /// Keep the run in this folder, in place of one below .flowrun/runs.
+    #[arg(long, value_name = "DIR", conflicts_with = "no_journal")]
+    pub(crate) run_dir: Option<PathBuf>,
+
+    /// Wait until the disk has a record before it is used; a power cut loses nothing then.
+    #[arg(long, conflicts_with = "no_journal")]
+    pub(crate) durable: bool,
+
+    /// Keep nothing: a run that is killed begins from the start.
+    #[arg(long)]
+    pub(crate) no_journal: bool,
+}
+
+/// How a run goes on.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The run: its id, or its folder [default: the last one].
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+
+    /// How many items every map runs at once, from now on.
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65536))]
+    pub(crate) parallel: Option<usize>,
+
+    /// Who answers for a model, or for all, in the calls that are not made yet.
+    #[arg(long, value_name = "[NAME=]MODEL")]
+    pub(crate) model: Vec<ModelOverride>,
+
+    /// Go on although the flow or its inputs were changed: calls whose request is the same are not made again.
+    #[arg(long)]
+    pub(crate) accept_changes: bool,
+
+    /// Wait until the disk has a record before it is used.
+    #[arg(long)]
+    pub(crate) durable: bool,
+
     /// Print nothing but errors.
     #[arg(short, long, conflicts_with = "json", help_heading = "Output")]
     pub(crate) quiet: bool,
@@ -106,6 +163,43 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Go on with a run that was stopped, killed or has failed: what it holds is not done again.
+    Resume(ResumeArgs),
+    /// Run the items of a run that failed once more.
+    Retry(ResumeArgs),
+    /// List the runs that are kept here.
+    Runs {
+        /// Print one JSON list, on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say how a run stands, step by step.
+    Show {
+        /// The run: its id, or its folder [default: the last one].
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
+        /// List the items that failed, with their causes and last replies.
+        #[arg(long)]
+        failures: bool,
+    },
+    /// Drop from a run's journal what a resume does not need.
+    Compact {
+        /// The run: its id, or its folder [default: the last one].
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
+    },
+    /// Remove runs.
+    Rm {
+        /// The runs.
+        #[arg(value_name = "RUN", required_unless_present = "finished")]
+        runs: Vec<String>,
+        /// All that have finished.
+        #[arg(long)]
+        finished: bool,
+        /// Only those that ended so long ago, such as 7d, 12h or 30m.
+        #[arg(long, value_name = "AGE", requires = "finished", value_parser = age)]
+        older_than: Option<Duration>,
+    },
     /// Check flows without running them: all errors at once.
     Check {
         /// The flows; `-` reads one from standard input.
@@ -153,6 +247,21 @@ pub(crate) enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// A span of time: a number, and `s`, `m`, `h` or `d`.
+fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no age; write a number and s, m, h or d, such as 7d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -1,16 +1,21 @@
 //! From a file's name to a compiled flow.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flowrun_core::compile::compile;
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Span};
 use flowrun_core::flow::{Compiled, Flow};
+use flowrun_core::node::NodeKind;
 use flowrun_core::registry::Registry;
+use flowrun_journal::FlowRecord;
 use flowrun_steps::Files;
-use flowrun_yaml::{ParseOptions, parse};
+use flowrun_yaml::{ParseOptions, is_secret_key, parse, parse_node};
 
 use crate::commands::Stop;
+use crate::render::without_secrets;
 
 /// A file that a step reads does not exist, or cannot be read.
 pub(crate) const MISSING_FILE: &str = "E0220";
@@ -48,6 +53,8 @@ pub(crate) struct Loaded {
     pub(crate) folder: PathBuf,
     /// The BLAKE3 digest of the text and of all that it inlines, in hexadecimal.
     pub(crate) digest: String,
+    /// The flow with all that its text depends on, as a run keeps it.
+    pub(crate) record: FlowRecord,
 }
 
 /// Reads, parses and compiles a flow.
@@ -58,26 +65,94 @@ pub(crate) fn load(
     allow: &[PathBuf],
 ) -> Result<Loaded, Stop> {
     let (name, text) = read(file)?;
+    load_text(registry, file, &name, &text, base_dir, allow)
+}
+
+/// As [`load`], where the text is known already.
+pub(crate) fn load_text(
+    registry: &Registry,
+    file: &Path,
+    name: &str,
+    text: &[u8],
+    base_dir: Option<&Path>,
+    allow: &[PathBuf],
+) -> Result<Loaded, Stop> {
     let own_folder = if file == Path::new("-") { Path::new(".") } else { file.parent().unwrap_or(Path::new(".")) };
     let folder = base_dir.unwrap_or(own_folder);
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let folder = std::path::absolute(folder).map_err(|e| Stop::usage(format!("`{}`: {e}", folder.display())))?;
-    let environment = |variable: &str| std::env::var(variable).ok();
-    let options = ParseOptions::new(name.as_str(), &folder).env(&environment).allow(allow.iter().cloned());
-    let parsed = parse(&text, &options).map_err(Stop::Diagnostics)?;
+    let asked = RefCell::new(BTreeMap::new());
+    let environment = |variable: &str| {
+        let value = std::env::var(variable).ok();
+        asked.borrow_mut().insert(variable.to_owned(), value.clone());
+        value
+    };
+    let options = ParseOptions::new(name, &folder).env(&environment).allow(allow.iter().cloned());
+    let parsed = parse(text, &options).map_err(Stop::Diagnostics)?;
     let compiled = compile(&parsed.spec, registry).map_err(|mut wrong| {
         wrong.extend(parsed.warnings.clone());
         Stop::Diagnostics(wrong.sorted())
     })?;
     let mut digest = blake3::Hasher::new();
-    digest.update(&text);
+    digest.update(text);
     for inlined in &parsed.files {
         digest.update(inlined.source.text.as_bytes());
     }
     let mut warnings = parsed.warnings;
     warnings.extend(compiled.warnings.clone());
     let digest = digest.finalize().to_hex().to_string();
-    Ok(Loaded { compiled, warnings: warnings.sorted(), name, folder, digest })
+    let secrets = secrets_of(text, name, &folder, allow);
+    let record = FlowRecord {
+        name: compiled.flow.name.to_string(),
+        file: file.to_owned(),
+        text: without_secrets(&String::from_utf8_lossy(text)),
+        inlined: parsed
+            .files
+            .iter()
+            .filter(|f| !secrets.files.contains(&f.source.name))
+            .map(|f| (inlined_name(&f.path, &folder), f.source.text.to_string()))
+            .collect(),
+        environment: asked.into_inner().into_iter().filter(|(v, _)| !secrets.variables.contains(v)).collect(),
+        secrets: secrets.variables.into_iter().collect(),
+    };
+    Ok(Loaded { compiled, warnings: warnings.sorted(), name: name.to_owned(), folder, digest, record })
+}
+
+fn inlined_name(path: &Path, folder: &Path) -> String {
+    path.strip_prefix(folder).unwrap_or(path).display().to_string()
+}
+
+/// What a flow puts into secret places.
+#[derive(Default)]
+struct Secrets {
+    variables: BTreeSet<String>,
+    files: BTreeSet<String>,
+}
+
+/// The variables and files that stand in the value of a secret key. Found by reading the text once more, with each
+/// variable's own name in the place of its value.
+fn secrets_of(text: &[u8], name: &str, folder: &Path, allow: &[PathBuf]) -> Secrets {
+    const BEFORE: char = '\u{1}';
+    let marked = |variable: &str| Some(format!("{BEFORE}{variable}{BEFORE}"));
+    let options = ParseOptions::new(name, folder).env(&marked).allow(allow.iter().cloned());
+    let mut found = Secrets::default();
+    // A text that cannot be read has been refused before.
+    let Ok(parsed) = parse_node(text, &options) else { return found };
+    let mut waiting = vec![(&parsed.node, false)];
+    while let Some((node, secret)) = waiting.pop() {
+        match &node.kind {
+            NodeKind::List(items) => waiting.extend(items.iter().map(|item| (item, secret))),
+            NodeKind::Map(entries) => {
+                waiting.extend(entries.iter().map(|e| (&e.value, secret || is_secret_key(&e.key))));
+            }
+            NodeKind::String(text) if secret => {
+                found.variables.extend(text.split(BEFORE).skip(1).step_by(2).map(ToOwned::to_owned));
+                found.files.extend(node.inlined.iter().map(|source| source.name.to_string()));
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 fn read(file: &Path) -> Result<(String, Vec<u8>), Stop> {

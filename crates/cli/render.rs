@@ -8,6 +8,8 @@ use std::io::Write as _;
 
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Severity};
 use flowrun_core::error::StepError;
+pub(crate) use secrets::without_secrets;
+
 pub(crate) use flowrun_core::words::{plural, thousands};
 
 /// Standard error, with or without colour.

@@ -5,7 +5,9 @@ mod completions;
 mod errors;
 mod graph;
 mod init;
+mod resume;
 mod run;
+mod runs;
 mod schema;
 mod steps;
 
@@ -78,6 +80,12 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
     }
     let done = match cli.command {
         None => run::run(registry, &cli.run, &screen, cli.global.verbose),
+        Some(Command::Resume(args)) => resume::resume(registry, &args, &screen, cli.global.verbose),
+        Some(Command::Retry(args)) => resume::retry(registry, &args, &screen, cli.global.verbose),
+        Some(Command::Runs { json }) => runs::list(json),
+        Some(Command::Show { run, failures }) => runs::show(run.as_deref(), failures),
+        Some(Command::Compact { run }) => runs::compact(run.as_deref(), &screen),
+        Some(Command::Rm { runs, finished, older_than }) => runs::remove(&runs, finished, older_than, &screen),
         Some(Command::Check { files, base_dir, allow_path }) => {
             check::check(registry, &files, base_dir.as_deref(), &allow_path, &screen)
         }

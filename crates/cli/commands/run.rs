@@ -1,5 +1,6 @@
 //! `flowrun FILE`: runs a flow.
 
+mod durable;
 mod inputs;
 mod models;
 mod output;
@@ -15,7 +16,7 @@ use std::time::Instant;
 use flowrun_core::error::{INTERRUPTED, StepError};
 use flowrun_core::events::{Observers, Usage};
 use flowrun_core::execute::{Outputs, Resources, Run, RunOptions, Stop as StopRun, execute};
-use flowrun_core::journal::MemoryJournal;
+use flowrun_core::journal::{Journal, MemoryJournal};
 use flowrun_core::registry::Registry;
 use flowrun_core::value::Value;
 use flowrun_steps::Files;
@@ -23,16 +24,17 @@ use serde_json::{Map, json};
 
 use super::{FAILED, Stop, print_out};
 use crate::args::RunArgs;
-use crate::load::{Loaded, check_files, load};
+use crate::load::{Loaded, check_files, load, load_text};
 use crate::render::{Screen, plural, thousands};
 use crate::report::{Preview, Progress, Record, clock};
 
+pub(super) use durable::{Kept, asked_again};
 use models::Bound;
 use output::Writers;
 use signals::Signals;
 
 /// Everything that is known before the first step runs.
-struct Prepared {
+pub(super) struct Prepared {
     loaded: Loaded,
     inputs: Vec<Value>,
     given: Map<String, serde_json::Value>,
@@ -43,16 +45,34 @@ struct Prepared {
 }
 
 pub(super) fn run(registry: &Registry, args: &RunArgs, screen: &Screen, verbose: u8) -> Result<(), Stop> {
-    let prepared = prepare(registry, args, screen)?;
+    let prepared = prepare(registry, args, screen, None)?;
+    let kept = durable::begin(&prepared, args)?;
+    run_prepared(prepared, args, kept, screen, verbose)
+}
+
+/// Runs what was prepared, over the journal of its folder if it has one.
+pub(super) fn run_prepared(
+    prepared: Prepared,
+    args: &RunArgs,
+    kept: Option<Kept>,
+    screen: &Screen,
+    verbose: u8,
+) -> Result<(), Stop> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Stop::usage(format!("no threads can be started: {e}")))?;
-    let code = runtime.block_on(go(prepared, args, screen, verbose))?;
+    let code = runtime.block_on(go(prepared, args, kept, screen, verbose))?;
     // A step that blocks a thread must not hold the process.
     runtime.shutdown_background();
     if code == 0 { Ok(()) } else { Err(Stop::Code(code)) }
 }
 
-fn prepare(registry: &Registry, args: &RunArgs, screen: &Screen) -> Result<Prepared, Stop> {
+/// Reads and checks all that a run needs. `text`: the flow's, where it came from standard input once.
+pub(super) fn prepare(
+    registry: &Registry,
+    args: &RunArgs,
+    screen: &Screen,
+    text: Option<&str>,
+) -> Result<Prepared, Stop> {
     let Some(file) = &args.file else { return Err(Stop::usage("there is no flow to run")) };
     let allow: Vec<_> = args
         .allow_path
@@ -60,7 +80,10 @@ fn prepare(registry: &Registry, args: &RunArgs, screen: &Screen) -> Result<Prepa
         .map(std::path::absolute)
         .collect::<Result<_, _>>()
         .map_err(|e| Stop::usage(format!("`--allow-path`: {e}")))?;
-    let loaded = load(registry, file, None, &allow)?;
+    let loaded = match text {
+        Some(text) => load_text(registry, file, "<stdin>", text.as_bytes(), None, &allow)?,
+        None => load(registry, file, None, &allow)?,
+    };
     let flow = &loaded.compiled.flow;
     let working = std::env::current_dir().map_err(|e| Stop::usage(format!("there is no working folder: {e}")))?;
     let mut files = Files::new(&loaded.folder, &working);
@@ -85,12 +108,18 @@ fn prepare(registry: &Registry, args: &RunArgs, screen: &Screen) -> Result<Prepa
     Ok(Prepared { inputs, given: shown, seed, writers, files: Arc::new(files), models, loaded })
 }
 
-async fn go(prepared: Prepared, args: &RunArgs, screen: &Screen, verbose: u8) -> Result<u8, Stop> {
+async fn go(
+    prepared: Prepared,
+    args: &RunArgs,
+    kept: Option<Kept>,
+    screen: &Screen,
+    verbose: u8,
+) -> Result<u8, Stop> {
     let Prepared { loaded, inputs, given, seed, writers, files, models } = prepared;
     let flow = Arc::clone(&loaded.compiled.flow);
     let talks = !args.quiet && !args.json;
     if talks {
-        header(screen, &flow.name, seed, &models, args.preview);
+        header(screen, &flow.name, kept.as_ref(), seed, &models, args.preview);
     }
     let record = Arc::new(Record::default());
     let preview = Arc::new(Preview::default());
@@ -98,6 +127,13 @@ async fn go(prepared: Prepared, args: &RunArgs, screen: &Screen, verbose: u8) ->
     if args.preview.is_some() {
         observers = observers.with(preview.clone());
     }
+    let journal: Arc<dyn Journal> = match &kept {
+        Some(kept) => {
+            observers = observers.with(kept.observer());
+            kept.journal()
+        }
+        None => Arc::new(MemoryJournal::new()),
+    };
     if talks {
         let terminal = std::io::stderr().is_terminal();
         let names = flow.steps.iter().map(|s| &*s.name);
@@ -108,7 +144,7 @@ async fn go(prepared: Prepared, args: &RunArgs, screen: &Screen, verbose: u8) ->
     let run = Run::new(RunOptions { seed, parallel: args.parallel, preview: args.preview })
         .resources(Resources::new().with(Arc::clone(&files)).with(Arc::new(models.into_models())))
         .observers(observers)
-        .journal(Arc::new(MemoryJournal::new()))
+        .journal(journal)
         .stop(Arc::clone(&stop));
     let run = Arc::new(run);
     let signals = Signals::listen(&stop, screen, talks).map_err(Stop::usage)?;
@@ -125,6 +161,7 @@ async fn go(prepared: Prepared, args: &RunArgs, screen: &Screen, verbose: u8) ->
         files: &files,
         ended: &ended,
         failures_file: None,
+        kept: kept.as_ref(),
     };
     if args.preview.is_some() && !args.quiet {
         preview.show(screen);
@@ -147,6 +184,12 @@ async fn go(prepared: Prepared, args: &RunArgs, screen: &Screen, verbose: u8) ->
     if let Err(error) = &ended {
         report.failure(screen, error);
     }
+    if let Some(kept) = &kept
+        && let Err(error) = kept.close(&report)
+    {
+        screen.error(&error.to_string(), None);
+        code = code.max(FAILED);
+    }
     Ok(code)
 }
 
@@ -154,8 +197,12 @@ fn code_of(error: &StepError, signals: &Signals) -> u8 {
     if error.code == INTERRUPTED { signals.exit_code() } else { FAILED }
 }
 
-fn header(screen: &Screen, name: &str, seed: u64, models: &Bound, preview: Option<u64>) {
-    screen.line(&format!("{}  seed {seed}", screen.bold(name)));
+fn header(screen: &Screen, name: &str, kept: Option<&Kept>, seed: u64, models: &Bound, preview: Option<u64>) {
+    let run = kept.map(|kept| format!("  run {}", kept.id())).unwrap_or_default();
+    screen.line(&format!("{}{run}  seed {seed}", screen.bold(name)));
+    if let Some(held) = kept.and_then(Kept::held_in_words) {
+        screen.line(&format!("  goes on: {held}"));
+    }
     if let Some(items) = preview {
         screen.line(&format!("  preview of {}: nothing is written", plural(items, "item")));
     }
@@ -176,6 +223,8 @@ struct Report<'a> {
     ended: &'a Result<Outputs, StepError>,
     /// Where the items that failed are listed.
     failures_file: Option<PathBuf>,
+    /// Where it is kept.
+    kept: Option<&'a Kept>,
 }
 
 impl Report<'_> {
@@ -208,6 +257,7 @@ impl Report<'_> {
             })
         });
         json!({
+            "run": self.kept.map(Kept::id),
             "flow": &*self.loaded.compiled.flow.name,
             "seed": self.seed,
             "status": if error.is_none() { "finished" } else { "failed" },
@@ -288,13 +338,26 @@ impl Report<'_> {
     }
 
     fn failure(&self, screen: &Screen, error: &StepError) {
-        let done: u64 = self.record.maps().iter().map(|m| m.items.asked - m.items.not_run).sum();
+        let done: u64 = self.record.maps().iter().map(|m| m.items.asked - m.items.not_run - m.items.failed).sum();
         let mut help = Vec::new();
-        if error.code == INTERRUPTED && done > 0 {
-            help.push(format!("{} had finished", plural(done, "item")));
+        match self.kept {
+            Some(kept) => {
+                if done > 0 {
+                    help.push(format!("nothing was lost: {} {} kept", plural(done, "finished item"), are(done)));
+                }
+                help.push(format!("flowrun resume {}", kept.id()));
+            }
+            None if error.code == INTERRUPTED && done > 0 => {
+                help.push(format!("{} had finished", plural(done, "item")));
+            }
+            None => {}
         }
         screen.step_error(error, &help);
     }
+}
+
+fn are(count: u64) -> &'static str {
+    if count == 1 { "is" } else { "are" }
 }
 
 /// An output for a person: a text as it is, all else as JSON.

@@ -27,6 +27,11 @@ pub(super) fn hidden(line: &str) -> String {
     shown + rest
 }
 
+/// The text with the value of every secret key hidden.
+pub(crate) fn without_secrets(text: &str) -> String {
+    text.split_inclusive('\n').map(hidden).collect()
+}
+
 fn is_letter(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }

@@ -14,6 +14,10 @@ use crate::error::StepError;
 use crate::events::Usage;
 use crate::value::Value;
 
+/// The key of the effect that notes a file which a step read. It costs nothing, so a run that holds only such is no
+/// loss.
+pub const FILE_EFFECT: &str = "file";
+
 /// How an item of a map ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ItemRecord {

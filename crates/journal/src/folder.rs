@@ -90,6 +90,9 @@ pub struct RunFile {
     pub seed: u64,
     /// Who answers for each model.
     pub models: BTreeMap<String, String>,
+    /// Who answered before the run went on with others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_models: Vec<BTreeMap<String, String>>,
     /// The options as they were typed.
     pub options: Map<String, Value>,
     /// A digest over all that makes two runs the same one: the flow, inputs, seed, models and targets.
@@ -478,6 +481,7 @@ mod tests {
             inputs: Map::new(),
             seed: 0,
             models: BTreeMap::new(),
+            earlier_models: Vec::new(),
             options: Map::new(),
             identity: "x".into(),
             started: 0,

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Bound;
 use std::path::Path;
 
@@ -67,8 +67,8 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Reads a journal; `drop_failed`: as if the items that failed had never run.
-    pub(crate) fn read(path: &Path, drop_failed: bool) -> Result<Self, JournalError> {
+    /// Reads a journal; `drop_failed`: as if the items that failed had never run, `effects_only`: as if none had finished.
+    pub(crate) fn read(path: &Path, drop_failed: bool, effects_only: bool) -> Result<Self, JournalError> {
         let mut index = Self::default();
         let whole = scan_places(path, |record, place| match record {
             Record::Effect { key, .. } => {
@@ -77,7 +77,7 @@ impl Index {
             Record::Map { map, asked } => {
                 index.asked.insert(map.to_owned(), asked);
             }
-            Record::Item { failed: true, .. } if drop_failed => {}
+            Record::Item { failed, .. } if effects_only || (drop_failed && failed) => {}
             Record::Item { map, index: item, .. } => index.add_item(map, item, place),
         })?;
         index.whole = whole;
@@ -116,6 +116,14 @@ impl Index {
         let places = self.items.get(map)?;
         places.get(usize::try_from(index).ok()?).copied().filter(|place| place.length > 0)
     }
+}
+
+/// The bytes of a line.
+pub(crate) fn line_at(file: &mut File, place: Place) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; place.length as usize];
+    file.seek(SeekFrom::Start(place.offset))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads all whole records of a journal, in the order in which they were written.

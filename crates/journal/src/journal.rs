@@ -1,17 +1,17 @@
 //! [`FileJournal`]: the journal of a run on disk.
 
 use std::fs::{File, OpenOptions as FileOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flowrun_core::error::StepError;
-use flowrun_core::journal::{ItemRecord, Journal};
+use flowrun_core::journal::{FILE_EFFECT, ItemRecord, Journal};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::value::RawValue;
 
-use crate::index::{Index, Place};
+use crate::index::{Index, Place, line_at};
 use crate::line::{Line, decode};
 use crate::sync::Syncer;
 use crate::{FORMAT, JOURNAL_FILE, JournalError};
@@ -27,6 +27,8 @@ pub struct OpenOptions {
     pub durable: bool,
     /// As if the items that failed had never run.
     pub drop_failed: bool,
+    /// Only effects, also those inside finished items: each item is run again over them.
+    pub effects_only: bool,
 }
 
 /// What an earlier process left in a journal.
@@ -90,7 +92,7 @@ impl FileJournal {
     /// When it is missing, of a newer format, or damaged other than at its end.
     pub fn open(folder: &Path, options: OpenOptions) -> Result<Self, JournalError> {
         let path = folder.join(JOURNAL_FILE);
-        let index = Index::read(&path, options.drop_failed)?;
+        let index = Index::read(&path, options.drop_failed, options.effects_only)?;
         let file = FileOptions::new().append(true).open(&path).map_err(JournalError::io(&path, "written"))?;
         let length = file.metadata().map_err(JournalError::io(&path, "read"))?.len();
         if length > index.whole {
@@ -111,7 +113,7 @@ impl FileJournal {
     pub fn held(&self) -> Held {
         let items = || self.index.items.values().flatten().filter(|place| place.length > 0);
         Held {
-            effects: self.index.effects.len() as u64,
+            effects: self.index.effects.keys().filter(|key| costs(key)).count() as u64,
             items: items().count() as u64,
             failed: items().filter(|place| place.failed).count() as u64,
         }
@@ -180,12 +182,7 @@ impl FileJournal {
 
     /// What is kept at a place.
     fn read(&self, place: Place) -> Result<String, JournalError> {
-        let mut bytes = vec![0; place.length as usize];
-        {
-            let mut reader = locked(&self.reader);
-            let read = reader.seek(SeekFrom::Start(place.offset)).and_then(|_| reader.read_exact(&mut bytes));
-            read.map_err(JournalError::io(&self.path, "read"))?;
-        }
+        let bytes = line_at(&mut locked(&self.reader), place).map_err(JournalError::io(&self.path, "read"))?;
         let damaged = |why| JournalError::Damaged { path: self.path.clone(), line: 0, why };
         let line = decode(&bytes).map_err(damaged)?;
         match (line.value, line.large) {
@@ -240,6 +237,11 @@ impl Journal for FileJournal {
         let wait = async move { self.syncer.wait().await.map_err(|why| self.broken(&why)) };
         (must || self.durable).then(|| wait.boxed())
     }
+}
+
+/// Whether an effect cost something, so that it would be a loss.
+pub fn costs(key: &str) -> bool {
+    key.rsplit_once('!').is_none_or(|(_, name)| name != FILE_EFFECT)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

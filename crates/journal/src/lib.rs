@@ -6,15 +6,17 @@
 //! [`FileJournal`] writes a record to the operating system before its outcome is used, so a process that is killed loses
 //! nothing; a thread brings it to the disk every 20 ms.
 
+mod compact;
 mod folder;
 mod index;
 mod journal;
 mod line;
 mod sync;
 
+pub use compact::compact;
 pub use folder::{Failure, FlowRecord, Found, RunFile, RunFolder, RunState, Status, prune, runs_in};
 pub use index::{Record, scan};
-pub use journal::{FileJournal, Held, OpenOptions};
+pub use journal::{FileJournal, Held, OpenOptions, costs};
 
 use std::path::{Path, PathBuf};
 

@@ -1,21 +1,24 @@
 //! `read_table`: a file as a table.
 
+use std::fmt;
 use std::path::Path;
 
 use flowrun_core::compile::Scope;
 use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::StepError;
 use flowrun_core::execute::StepCx;
+use flowrun_core::journal::FILE_EFFECT;
 use flowrun_core::late::Late;
 use flowrun_core::ports::Ports;
 use flowrun_core::signature::{FileUse, Port, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::types::Type;
+use flowrun_core::words::plural;
 use flowrun_data::Format;
 use flowrun_data::read::{ReadOptions, open};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::files::{FileRead, Files};
 
@@ -43,9 +46,23 @@ impl ReadTable {
     }
 }
 
+/// What is remembered of a file, so that a run goes on only with the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct FileFacts {
+    bytes: u64,
+    digest: String,
+}
+
+impl fmt::Display for FileFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = self.digest.get(..8).unwrap_or(&self.digest);
+        write!(f, "{} with the digest {start}…", plural(self.bytes, "byte"))
+    }
+}
+
 impl Step for ReadTable {
     const TYPE: &'static str = "read_table";
-    const EFFECT: Effect = Effect::Pure;
+    const EFFECT: Effect = Effect::Inner;
     const EXAMPLE: &'static str = "seed_data:\n  type: read_table\n  path: data/loan_seed.json";
 
     type Input = Ports;
@@ -83,6 +100,14 @@ impl Step for ReadTable {
             error
         })?;
         let shown = files.shown(&read.facts.path);
+        let is = FileFacts { bytes: read.facts.size, digest: read.facts.digest.clone() };
+        let was = cx.effect(FILE_EFFECT, || async { Ok(is.clone()) }).await?;
+        if was != is {
+            let message = format!("`{shown}` has changed since the run began: it had {was}, and has {is}");
+            return Err(StepError::new("read.changed", message)
+                .help("put the file back as it was, or begin again with `flowrun FILE --new`")
+                .fatal());
+        }
         files.note_read(FileRead {
             step: cx.step_name().to_string(),
             path,

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::Report;
 use super::output::Writers;
+use super::{Kept, Report};
 
 /// Writes the failures and, of a run that has finished, the manifest.
 ///
@@ -49,7 +49,7 @@ fn write_failures(report: &Report<'_>, path: &Path) -> Result<bool, String> {
 
 fn manifest_of(report: &Report<'_>) -> serde_json::Value {
     let flow = &report.loaded.compiled.flow;
-    json!({
+    let mut manifest = json!({
         "flow": &*flow.name,
         "flow_file": report.loaded.name,
         "flow_digest": report.loaded.digest,
@@ -64,7 +64,12 @@ fn manifest_of(report: &Report<'_>) -> serde_json::Value {
         "usage": report.run.usage(),
         "read": report.files.read(),
         "written": report.files.written(),
-    })
+    });
+    let earlier = report.kept.map(Kept::earlier_models).unwrap_or_default();
+    if !earlier.is_empty() {
+        manifest["earlier_models"] = json!(earlier);
+    }
+    manifest
 }
 
 /// Writes beside the target, then renames.

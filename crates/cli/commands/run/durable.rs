@@ -1,0 +1,289 @@
+//! The folder of a run: begun, found again, and closed with how the run ended.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flowrun_core::error::INTERRUPTED;
+use flowrun_core::events::{Event, Observer};
+use flowrun_core::journal::Journal;
+use flowrun_journal::{
+    FORMAT, Failure, FileJournal, JournalError, OpenOptions, RunFile, RunFolder, RunState, Status, prune, runs_in,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Prepared, Report};
+use crate::args::{KeepArgs, RunArgs};
+use crate::commands::Stop;
+use crate::commands::runs::{RUNS, held_in_words, rows_of};
+
+/// What was typed, as a run keeps it.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Typed {
+    input: Vec<String>,
+    inputs: Option<PathBuf>,
+    output: Vec<String>,
+    seed: Option<u64>,
+    parallel: Option<usize>,
+    model: Vec<String>,
+    allow_path: Vec<PathBuf>,
+}
+
+/// The run of this process, and where it is kept.
+pub(in crate::commands) struct Kept {
+    folder: RunFolder,
+    journal: Arc<FileJournal>,
+    /// The folder of all runs, whose oldest finished ones go; none where the person named a folder.
+    runs: Option<PathBuf>,
+}
+
+/// Makes the folder of a new run. None where nothing is to be kept.
+pub(super) fn begin(prepared: &Prepared, args: &RunArgs) -> Result<Option<Kept>, Stop> {
+    let KeepArgs { new, run_dir, durable, no_journal } = &args.keep;
+    if *no_journal || args.preview.is_some() {
+        return Ok(None);
+    }
+    let run = run_file(prepared, args)?;
+    let (folder, runs) = match run_dir {
+        Some(folder) => (begin_at(folder, run)?, None),
+        None => {
+            let runs = PathBuf::from(RUNS);
+            if !new {
+                look_for_unfinished(&runs, &run, args)?;
+            }
+            (RunFolder::create_in(&runs, run).map_err(not_kept)?, Some(runs))
+        }
+    };
+    let options = OpenOptions { durable: *durable, ..OpenOptions::default() };
+    let journal = FileJournal::create(folder.path(), options).map_err(not_kept)?;
+    Ok(Some(Kept { folder, journal: Arc::new(journal), runs }))
+}
+
+fn not_kept(error: JournalError) -> Stop {
+    Stop::usage(error.to_string()).help("`--run-dir DIR` keeps the run elsewhere, `--no-journal` keeps nothing")
+}
+
+fn begin_at(folder: &Path, run: RunFile) -> Result<RunFolder, Stop> {
+    RunFolder::create_at(folder, run).map_err(|error| match error {
+        JournalError::NoRun(path) if RunFolder::open(&path).is_ok() => {
+            let shown = path.display();
+            Stop::usage(format!("`{shown}` holds a run already"))
+                .help(format!("`flowrun resume {shown}` goes on with it, `flowrun rm {shown}` removes it"))
+        }
+        JournalError::NoRun(path) => {
+            Stop::usage(format!("`{}` is not empty", path.display())).help("name a folder that is new, or empty")
+        }
+        other => not_kept(other),
+    })
+}
+
+/// An unfinished run of the same flow, inputs, seed, models and targets is not begun a second time by mistake.
+fn look_for_unfinished(runs: &Path, run: &RunFile, args: &RunArgs) -> Result<(), Stop> {
+    for found in runs_in(runs).map_err(not_kept)? {
+        let same = found.run.as_ref().is_ok_and(|old| old.identity == run.identity);
+        if !same || found.status == Status::Finished {
+            continue;
+        }
+        let id = &found.id;
+        let file = args.file.as_deref().unwrap_or(Path::new("-")).display();
+        if found.status == Status::Running {
+            let stop = Stop::usage(format!("the same run goes on at this moment, as {id}"));
+            return Err(stop.help(format!("`flowrun {file} --new` runs it a second time beside it")));
+        }
+        let rows = rows_of(&found.path).map_err(not_kept)?;
+        if rows.held.is_empty() {
+            // Nothing in it was paid for.
+            RunFolder::open(&found.path).and_then(RunFolder::remove).map_err(not_kept)?;
+            continue;
+        }
+        let (status, held) = (found.status.word(), held_in_words(&rows));
+        let message = format!("an unfinished run of this flow with these inputs is kept: {id}, {status}, {held}");
+        let help = format!("flowrun resume {id}\n        goes on with it; `flowrun {file} --new` begins again");
+        return Err(Stop::usage(message).help(help));
+    }
+    Ok(())
+}
+
+/// What is asked now, as a run keeps it.
+fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
+    let wrong = |e: &dyn std::fmt::Display| Stop::usage(format!("the run cannot be described: {e}"));
+    let typed = Typed {
+        input: args.input.clone(),
+        inputs: args.inputs.clone(),
+        output: args.output.clone(),
+        seed: args.seed,
+        parallel: args.parallel,
+        model: args.model.iter().map(ToString::to_string).collect(),
+        allow_path: args.allow_path.clone(),
+    };
+    let options = match serde_json::to_value(&typed).map_err(|e| wrong(&e))? {
+        Value::Object(options) => options,
+        _ => Map::new(),
+    };
+    let (flow, inputs) = (prepared.loaded.record.clone(), prepared.given.clone());
+    let models = prepared.models.described();
+    let targets = (&args.output, &prepared.files.working_folder);
+    let whole = serde_json::to_vec(&(&flow, &inputs, prepared.seed, &models, targets)).map_err(|e| wrong(&e))?;
+    Ok(RunFile {
+        format: FORMAT,
+        program: concat!("flowrun ", env!("CARGO_PKG_VERSION")).to_owned(),
+        flow,
+        working_folder: prepared.files.working_folder.clone(),
+        inputs,
+        seed: prepared.seed,
+        models,
+        earlier_models: Vec::new(),
+        options,
+        identity: blake3::hash(&whole).to_hex().to_string(),
+        started: 0,
+    })
+}
+
+/// The arguments with which a run was started.
+pub(in crate::commands) fn asked_again(run: &RunFile) -> Result<RunArgs, Stop> {
+    let wrong =
+        |why: String| Stop::usage(format!("what was typed when the run was started cannot be read: {why}"));
+    let typed: Typed =
+        serde_json::from_value(Value::Object(run.options.clone())).map_err(|e| wrong(e.to_string()))?;
+    let model = typed.model.iter().map(|m| m.parse()).collect::<Result<_, _>>();
+    Ok(RunArgs {
+        file: Some(run.flow.file.clone()),
+        input: typed.input,
+        inputs: typed.inputs,
+        output: typed.output,
+        seed: typed.seed,
+        parallel: typed.parallel,
+        model: model.map_err(|e: flowrun_llm::ModelOverrideError| wrong(e.to_string()))?,
+        preview: None,
+        allow_path: typed.allow_path,
+        keep: KeepArgs::default(),
+        quiet: false,
+        json: false,
+    })
+}
+
+impl Kept {
+    /// The run in `folder` goes on with what was prepared.
+    pub(in crate::commands) fn again(
+        mut folder: RunFolder,
+        options: OpenOptions,
+        prepared: &Prepared,
+        args: &RunArgs,
+        accept_changes: bool,
+    ) -> Result<Self, Stop> {
+        let is = run_file(prepared, args)?;
+        let differences = differences(&folder.run, &is);
+        if !differences.is_empty() && !accept_changes {
+            let id = folder.id();
+            let message =
+                format!("the run {id} was started with something else:\n       {}", differences.join("\n       "));
+            let help = format!(
+                "flowrun resume {id} --accept-changes\n        makes no call again whose request is the same; or undo the changes"
+            );
+            return Err(Stop::usage(message).help(help));
+        }
+        let effects_only = !differences.is_empty();
+        let options = OpenOptions { effects_only, ..options };
+        let journal = FileJournal::open(folder.path(), options).map_err(|e| Stop::usage(e.to_string()))?;
+        let mut earlier_models = folder.run.earlier_models.clone();
+        if folder.run.models != is.models {
+            earlier_models.push(folder.run.models.clone());
+        }
+        folder.run = RunFile { earlier_models, started: folder.run.started, ..is };
+        let closed = folder.write_run().and_then(|()| folder.clear_state());
+        closed.map_err(|e| Stop::usage(e.to_string()))?;
+        let runs = folder.path().parent().filter(|above| above.ends_with(RUNS)).map(Path::to_owned);
+        Ok(Self { folder, journal: Arc::new(journal), runs })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        // Where the person chose the folder, that is its name.
+        if self.runs.is_some() {
+            self.folder.id()
+        } else {
+            self.folder.path().to_str().unwrap_or(self.folder.id())
+        }
+    }
+
+    pub(super) fn journal(&self) -> Arc<dyn Journal> {
+        self.journal.clone()
+    }
+
+    /// Who answered before the run went on with others.
+    pub(super) fn earlier_models(&self) -> &[BTreeMap<String, String>] {
+        &self.folder.run.earlier_models
+    }
+
+    /// What is not done again; none of a new run.
+    pub(super) fn held_in_words(&self) -> Option<String> {
+        let held = self.journal.held();
+        let rows = crate::commands::runs::Rows { held, ..Default::default() };
+        (!held.is_empty()).then(|| held_in_words(&rows))
+    }
+
+    /// Notes in the journal which maps have begun, for those who look at the run from outside.
+    pub(super) fn observer(&self) -> Arc<dyn Observer> {
+        Arc::new(Maps(Arc::clone(&self.journal)))
+    }
+
+    /// Writes down how the run ended.
+    pub(super) fn close(&self, report: &Report<'_>) -> Result<(), JournalError> {
+        let error = report.ended.as_ref().err();
+        let status = match error {
+            None => Status::Finished,
+            Some(error) if error.code == INTERRUPTED => Status::Stopped,
+            Some(_) => Status::Failed,
+        };
+        let failure = error.filter(|_| status == Status::Failed).map(|error| Failure {
+            code: error.code.to_string(),
+            message: error.message.clone(),
+            step: error.at.as_ref().map(ToString::to_string),
+        });
+        let json = |value: serde_json::Result<Value>| value.unwrap_or_default();
+        self.folder.write_state(RunState {
+            status,
+            error: failure,
+            maps: json(serde_json::to_value(report.record.maps())),
+            usage: json(serde_json::to_value(report.run.usage())),
+            question: None,
+            ended: 0,
+        })?;
+        match &self.runs {
+            Some(runs) if status == Status::Finished => prune(runs),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Maps(Arc<FileJournal>);
+
+impl Observer for Maps {
+    fn on(&self, event: &Event<'_>) {
+        if let Event::MapStarted { at, total: Some(total) } = event
+            && at.depth() == 0
+        {
+            // A journal that takes nothing any more ends the run at the next record, which says why.
+            let _noted = self.0.note_map(&at.key(), *total);
+        }
+    }
+}
+
+/// In words, what was asked when the run was started and is not what is asked now. Who answers may change.
+fn differences(was: &RunFile, is: &RunFile) -> Vec<String> {
+    let mut found = was.flow.differences(&is.flow);
+    for (name, value) in &is.inputs {
+        match was.inputs.get(name) {
+            Some(old) if old == value => {}
+            Some(old) => found.push(format!("input `{name}` was {old}, and is {value}")),
+            None => found.push(format!("input `{name}` is new")),
+        }
+    }
+    found
+        .extend(was.inputs.keys().filter(|n| !is.inputs.contains_key(*n)).map(|n| format!("input `{n}` is gone")));
+    if was.seed != is.seed {
+        found.push(format!("the seed was {}, and is {}", was.seed, is.seed));
+    }
+    found
+}

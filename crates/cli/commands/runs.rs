@@ -1,0 +1,350 @@
+//! `flowrun runs`, `show`, `compact` and `rm`: what is kept on disk.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use flowrun_core::diagnostics::nearest;
+use flowrun_core::journal::ItemRecord;
+use flowrun_journal::{Found, Held, JOURNAL_FILE, JournalError, Record, RunFolder, Status, costs, runs_in, scan};
+use serde_json::{Value, json};
+
+use super::{Stop, print_out};
+use crate::render::{Screen, plural, thousands};
+
+/// The folder of all runs, below the working folder.
+pub(super) const RUNS: &str = ".flowrun/runs";
+
+/// What a run holds, counted from its journal.
+#[derive(Default)]
+pub(super) struct Rows {
+    /// Effects and items.
+    pub(super) held: Held,
+    /// The maps of the top flow: their steps, how many items they have, finish and fail.
+    pub(super) maps: BTreeMap<String, MapRows>,
+}
+
+/// How far a map is.
+#[derive(Default)]
+pub(super) struct MapRows {
+    asked: Option<u64>,
+    done: u64,
+    failed: u64,
+}
+
+/// A journal that cannot be read, as the end of a command.
+pub(super) fn stopped(error: JournalError) -> Stop {
+    let stop = Stop::usage(error.to_string());
+    match error {
+        JournalError::InUse { .. } => stop.help("wait for it, or stop that process"),
+        JournalError::Missing(_) | JournalError::Damaged { .. } => {
+            stop.help("the folder was changed by something else than flowrun; `flowrun rm` removes the run")
+        }
+        JournalError::Newer { .. } => stop.help("use the version of flowrun that made it, or a later one"),
+        JournalError::NoRun(_) => stop.help("`flowrun runs` lists the runs that are kept here"),
+        JournalError::Io { .. } => stop,
+    }
+}
+
+/// The folder of a run, by its id or its own path; of the last one where nothing is said.
+pub(super) fn locate(run: Option<&str>) -> Result<PathBuf, Stop> {
+    let runs = Path::new(RUNS);
+    let Some(run) = run else {
+        let last = runs_in(runs).map_err(stopped)?.into_iter().next();
+        let none = || Stop::usage("no run is kept here").help("`flowrun FILE` begins one");
+        return last.map(|found| found.path).ok_or_else(none);
+    };
+    let is_id = run.chars().all(|c| c.is_ascii_alphanumeric());
+    let by_id = runs.join(run);
+    if is_id && by_id.is_dir() {
+        return Ok(by_id);
+    }
+    if Path::new(run).is_dir() {
+        return Ok(PathBuf::from(run));
+    }
+    let known: Vec<String> = runs_in(runs).map_err(stopped)?.into_iter().map(|found| found.id).collect();
+    let stop = Stop::usage(format!("no run `{run}` is kept here"));
+    Err(match nearest(run, known.iter().map(String::as_str)) {
+        Some(near) => stop.help(format!("did you mean `{near}`?")),
+        None if known.is_empty() => stop.help("`flowrun FILE` begins one"),
+        None => stop.help("`flowrun runs` lists those that are"),
+    })
+}
+
+/// Counts what a run's journal holds.
+pub(super) fn rows_of(folder: &Path) -> Result<Rows, JournalError> {
+    let mut rows = Rows::default();
+    let mut ended = std::collections::HashMap::new();
+    let mut outside = 0_u64;
+    scan(&folder.join(JOURNAL_FILE), |record| match record {
+        Record::Effect { key, .. } => outside += u64::from(costs(key)),
+        Record::Map { map, asked } => rows.maps.entry(map.to_owned()).or_default().asked = Some(asked),
+        Record::Item { map, index, failed, .. } => {
+            ended.insert((map.to_owned(), index), failed);
+        }
+    })?;
+    for ((map, _), failed) in ended {
+        rows.held.items += 1;
+        rows.held.failed += u64::from(failed);
+        // Items of maps within items are part of those.
+        if !map.contains('/') {
+            let map = rows.maps.entry(map).or_default();
+            map.done += 1;
+            map.failed += u64::from(failed);
+        }
+    }
+    rows.held.effects = outside;
+    Ok(rows)
+}
+
+/// What a run holds, for a person.
+pub(super) fn held_in_words(rows: &Rows) -> String {
+    let asked: Option<u64> = rows.maps.values().map(|map| map.asked).sum();
+    let done: u64 = rows.maps.values().map(|map| map.done).sum();
+    match (asked, rows.held.items) {
+        (Some(asked), 1..) if asked > 0 => format!("{} of {} items are kept", thousands(done), thousands(asked)),
+        (_, 0) => format!("{} kept", plural(rows.held.effects, "finished call")),
+        (_, items) => format!("{} kept", plural(items, "finished item")),
+    }
+}
+
+/// `flowrun runs`.
+pub(super) fn list(as_json: bool) -> Result<(), Stop> {
+    let runs = runs_in(Path::new(RUNS)).map_err(stopped)?;
+    if as_json {
+        let list: Vec<Value> = runs.iter().map(described).collect();
+        return print_out(&format!("{:#}\n", Value::Array(list)));
+    }
+    let mut text = String::new();
+    for found in &runs {
+        let flow = match &found.run {
+            Ok(run) => run.flow.name.clone(),
+            Err(error) => format!("({error})"),
+        };
+        let rows = rows_of(&found.path).unwrap_or_default();
+        let (asked, done, failed) = totals(&rows);
+        let items = match asked {
+            0 if done == 0 => "–".to_owned(),
+            0 => thousands(done),
+            asked => format!("{} of {}", thousands(done), thousands(asked)),
+        };
+        let failed = if failed > 0 { format!("{} failed", thousands(failed)) } else { String::new() };
+        let age = age_in_words(found.age);
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{:<6} {:<9} {items:>20} items  {failed:<14} {age:>12}  {flow}",
+            found.id,
+            found.status.word()
+        );
+    }
+    if text.is_empty() {
+        text.push_str("no run is kept here\n");
+    }
+    print_out(&text)
+}
+
+fn totals(rows: &Rows) -> (u64, u64, u64) {
+    rows.maps.values().fold((0, 0, 0), |(asked, done, failed), map| {
+        (asked + map.asked.unwrap_or(0), done + map.done, failed + map.failed)
+    })
+}
+
+fn described(found: &Found) -> Value {
+    let rows = rows_of(&found.path).unwrap_or_default();
+    let (asked, done, failed) = totals(&rows);
+    json!({
+        "run": found.id,
+        "flow": found.run.as_ref().ok().map(|run| &run.flow.name),
+        "file": found.run.as_ref().ok().map(|run| &run.flow.file),
+        "seed": found.run.as_ref().ok().map(|run| run.seed),
+        "status": found.status,
+        "problem": found.run.as_ref().err().map(ToString::to_string),
+        "items": {"asked": asked, "done": done, "failed": failed},
+        "seconds_ago": found.age.as_secs(),
+        "usage": found.state.as_ref().map(|state| &state.usage),
+    })
+}
+
+fn age_in_words(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s ago"),
+        60..3600 => format!("{} min ago", seconds / 60),
+        3600..86_400 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} ago", plural(seconds / 86_400, "day")),
+    }
+}
+
+/// `flowrun show`.
+pub(super) fn show(run: Option<&str>, failures: bool) -> Result<(), Stop> {
+    let path = locate(run)?;
+    let found = Found::at(&path).map_err(stopped)?;
+    let text = if failures { failures_of(&found)? } else { overview(&found)? };
+    print_out(&text)
+}
+
+fn overview(found: &Found) -> Result<String, Stop> {
+    let run = match &found.run {
+        Ok(run) => run,
+        Err(error) => return Err(Stop::usage(error.to_string())),
+    };
+    let mut text = format!(
+        "{}  run {}  seed {}  {} {}\n",
+        run.flow.name,
+        found.id,
+        run.seed,
+        found.status.word(),
+        age_in_words(found.age)
+    );
+    let _ = writeln!(text, "  flow     {}", run.flow.file.display());
+    for (name, value) in &run.inputs {
+        let _ = writeln!(text, "  input    {name} = {value}");
+    }
+    for (name, answers) in &run.models {
+        let _ = writeln!(text, "  model    {name}: {answers}");
+    }
+    for (step, calls) in calls_of(&found.path)? {
+        let _ = writeln!(text, "  {step:<24} {}", plural(calls, "effect"));
+    }
+    for (map, rows) in &rows_of(&found.path).map_err(stopped)?.maps {
+        let step = map.split('#').next().unwrap_or(map);
+        let asked = rows.asked.map(|asked| format!(" of {}", thousands(asked))).unwrap_or_default();
+        let failed = if rows.failed > 0 { format!(", {} failed", thousands(rows.failed)) } else { String::new() };
+        let _ = writeln!(text, "  {step:<24} {}{asked} items{failed}", thousands(rows.done));
+    }
+    if let Some(error) = found.state.as_ref().and_then(|state| state.error.as_ref()) {
+        let step = error.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
+        let _ = writeln!(text, "  failed   {step}{} ({})", error.message, error.code);
+    }
+    if found.status != Status::Finished && found.status != Status::Running {
+        let _ = writeln!(text, "  to go on: flowrun resume {}", found.id);
+    }
+    Ok(text)
+}
+
+/// How many effects each step has, by the way to it without items and trials.
+fn calls_of(folder: &Path) -> Result<BTreeMap<String, u64>, Stop> {
+    let mut calls = BTreeMap::new();
+    let counted = scan(&folder.join(JOURNAL_FILE), |record| {
+        if let Record::Effect { key, .. } = record
+            && costs(key)
+        {
+            let address = key.rsplit_once('!').map_or(key, |(address, _)| address);
+            let steps: Vec<&str> = address.split('/').map(|part| part.split('#').next().unwrap_or(part)).collect();
+            *calls.entry(steps.join(" › ")).or_default() += 1;
+        }
+    });
+    counted.map(|()| calls).map_err(stopped)
+}
+
+fn failures_of(found: &Found) -> Result<String, Stop> {
+    let mut failed: BTreeMap<(String, u64), Option<ItemRecord>> = BTreeMap::new();
+    let mut unreadable = None;
+    let read = scan(&found.path.join(JOURNAL_FILE), |record| {
+        let Record::Item { map, index, failed: has_failed, record, .. } = record else { return };
+        let item = (map.to_owned(), index);
+        if !has_failed {
+            failed.remove(&item);
+            return;
+        }
+        match record.map(serde_json::from_str).transpose() {
+            Ok(record) => {
+                failed.insert(item, record);
+            }
+            Err(error) => unreadable = Some(error.to_string()),
+        }
+    });
+    read.map_err(stopped)?;
+    if let Some(why) = unreadable {
+        return Err(Stop::usage(format!("a record of the run {} cannot be read: {why}", found.id)));
+    }
+    if failed.is_empty() {
+        return Ok(format!("no item of the run {} has failed\n", found.id));
+    }
+    let mut text = String::new();
+    for ((map, index), record) in &failed {
+        let step = map.split('#').next().unwrap_or(map);
+        let Some(ItemRecord { result: Err(error), attempts, .. }) = record else {
+            let _ = writeln!(text, "{step}[{index}]  its record is large, see the failures file");
+            continue;
+        };
+        let at = error.at.as_ref().map_or_else(|| format!("{step}[{index}]"), ToString::to_string);
+        let _ =
+            writeln!(text, "{at}  {} ({}), {}", error.message, error.code, plural((*attempts).into(), "attempt"));
+        for (label, detail) in &error.details {
+            let _ = writeln!(text, "  {label:<8} {}", detail.replace('\n', "\n           "));
+        }
+    }
+    let _ = writeln!(
+        text,
+        "{} failed; `flowrun retry {}` runs them again",
+        plural(failed.len() as u64, "item"),
+        found.id
+    );
+    Ok(text)
+}
+
+/// `flowrun compact`.
+pub(super) fn compact(run: Option<&str>, screen: &Screen) -> Result<(), Stop> {
+    let folder = RunFolder::open(&locate(run)?).map_err(stopped)?;
+    let (before, after) = flowrun_journal::compact(folder.path()).map_err(stopped)?;
+    screen.line(&format!("run {}: {} → {}", folder.id(), size(before), size(after)));
+    Ok(())
+}
+
+/// A number of bytes for a person.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return plural(bytes, "byte");
+    }
+    let (mut scale, mut unit) = (1000, UNITS[0]);
+    for next in &UNITS[1..] {
+        if bytes < scale * 1000 {
+            break;
+        }
+        (scale, unit) = (scale * 1000, next);
+    }
+    format!("{}.{} {unit}", bytes / scale, bytes % scale * 10 / scale)
+}
+
+/// `flowrun rm`.
+pub(super) fn remove(
+    named: &[String],
+    finished: bool,
+    older_than: Option<Duration>,
+    screen: &Screen,
+) -> Result<(), Stop> {
+    let mut folders = named.iter().map(|run| locate(Some(run))).collect::<Result<Vec<_>, _>>()?;
+    if finished {
+        let old =
+            |found: &Found| found.status == Status::Finished && older_than.is_none_or(|age| found.age >= age);
+        folders.extend(runs_in(Path::new(RUNS)).map_err(stopped)?.into_iter().filter(old).map(|found| found.path));
+    }
+    for path in &folders {
+        match RunFolder::open(path) {
+            Ok(folder) => folder.remove().map_err(stopped)?,
+            Err(error @ (JournalError::InUse { .. } | JournalError::NoRun(_))) => return Err(stopped(error)),
+            // What is left of a run whose folder is incomplete can still be removed.
+            Err(_) => {
+                std::fs::remove_dir_all(path).map_err(|e| Stop::usage(format!("`{}`: {e}", path.display())))?
+            }
+        }
+    }
+    screen.line(&format!("{} removed", plural(folders.len() as u64, "run")));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_ages_are_short() {
+        assert_eq!([999, 1_234, 12_345_678].map(size), ["999 bytes", "1.2 kB", "12.3 MB"]);
+        let ages = [5, 90, 7_300, 200_000].map(|s| age_in_words(Duration::from_secs(s)));
+        assert_eq!(ages, ["5 s ago", "1 min ago", "2 h ago", "2 days ago"]);
+    }
+}
