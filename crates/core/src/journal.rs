@@ -86,6 +86,11 @@ pub trait Journal: Send + Sync {
     /// When it cannot be kept; the run ends.
     fn keep_item(&self, map: &str, record: &ItemRecord) -> Result<(), StepError>;
 
+    /// Whether a later process, with a flow that may have been changed, can ask for what is kept.
+    fn outlives(&self) -> bool {
+        false
+    }
+
     /// Waits until the disk has all that was kept so far, where the journal was asked to wait for it; `must`: in any
     /// case. None where there is nothing to wait for.
     fn settled(&self, must: bool) -> Option<BoxFuture<'_, Result<(), StepError>>> {

@@ -16,6 +16,8 @@ const STATE_FILE: &str = "state.json";
 const LOCK_FILE: &str = "lock";
 /// Finished runs that are kept.
 const FINISHED_KEPT: usize = 20;
+/// A journal of so many bytes holds no more than its first line.
+const EMPTY_JOURNAL: u64 = 40;
 /// Letters and digits that nobody takes for one another.
 const ID_LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz";
 const ID_CHARACTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
@@ -178,7 +180,8 @@ fn now() -> u64 {
 }
 
 impl RunFolder {
-    /// A new folder below `runs`, under an id that is free.
+    /// A new folder below `runs`, under an id that is free. It is no run's yet before [`RunFolder::write_run`], which
+    /// comes when its journal is there: a process that is killed in between leaves nothing that looks like a run.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -202,7 +205,7 @@ impl RunFolder {
         Err(JournalError::NoRun(runs.to_owned()))
     }
 
-    /// A new run in exactly this folder, which has to be empty or not there.
+    /// Likewise in exactly this folder, which has to be empty or not there.
     ///
     /// # Errors
     /// When it holds something, or cannot be written.
@@ -218,7 +221,6 @@ impl RunFolder {
     fn begin(path: PathBuf, id: String, mut run: RunFile) -> Result<Self, JournalError> {
         let lock = lock(&path, &id)?;
         run.started = now();
-        replace(&path.join(RUN_FILE), &run)?;
         Ok(Self { path, id, run, lock })
     }
 
@@ -326,7 +328,7 @@ pub fn runs_in(runs: &Path) -> Result<Vec<Found>, JournalError> {
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(JournalError::io(runs, "read"))?.path();
-        if path.is_dir() {
+        if path.join(RUN_FILE).is_file() || path.join(STATE_FILE).is_file() {
             found.push(Found::at(&path)?);
         }
     }
@@ -356,7 +358,7 @@ impl Found {
     }
 }
 
-/// Removes the oldest finished runs beyond those that are kept.
+/// Removes the oldest finished runs beyond those that are kept, and what was never begun.
 ///
 /// # Errors
 /// When one cannot be removed.
@@ -368,6 +370,13 @@ pub fn prune(runs: &Path) -> Result<(), JournalError> {
             // Somebody has just begun to look at it.
             Err(JournalError::InUse { .. }) => {}
             Err(_) => std::fs::remove_dir_all(&old.path).map_err(JournalError::io(&old.path, "removed"))?,
+        }
+    }
+    for entry in std::fs::read_dir(runs).map_err(JournalError::io(runs, "read"))? {
+        let path = entry.map_err(JournalError::io(runs, "read"))?.path();
+        let empty = std::fs::metadata(path.join(JOURNAL_FILE)).map_or(0, |m| m.len()) <= EMPTY_JOURNAL;
+        if path.is_dir() && empty && !path.join(RUN_FILE).exists() && lock(&path, &id_of(&path)).is_ok() {
+            std::fs::remove_dir_all(&path).map_err(JournalError::io(&path, "removed"))?;
         }
     }
     Ok(())
@@ -496,7 +505,9 @@ mod tests {
         assert!(
             folder.id().len() == 4 && std::fs::read_to_string(runs.with_file_name(".gitignore")).unwrap() == "*\n"
         );
+        assert!(runs_in(&runs).unwrap().is_empty(), "it is no run's yet");
         std::fs::write(folder.path().join(JOURNAL_FILE), "").unwrap();
+        folder.write_run().unwrap();
         let error = RunFolder::open(folder.path()).unwrap_err();
         assert!(
             matches!(&error, JournalError::InUse { pid, .. } if *pid == std::process::id().to_string()),
@@ -517,6 +528,7 @@ mod tests {
         assert!(said(folder.path()).contains("is no run's folder"));
         let run = RunFolder::create_at(&folder.path().join("r"), run_file()).unwrap();
         let path = run.path().to_owned();
+        run.write_run().unwrap();
         drop(run);
         assert!(said(&path).contains("journal.jsonl` is missing"), "{}", said(&path));
         let text = std::fs::read_to_string(path.join(RUN_FILE)).unwrap();

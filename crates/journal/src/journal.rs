@@ -233,6 +233,10 @@ impl Journal for FileJournal {
         self.keep(&text, Line { item: Some(map.into()), index, failed, ..Line::default() })
     }
 
+    fn outlives(&self) -> bool {
+        true
+    }
+
     fn settled(&self, must: bool) -> Option<BoxFuture<'_, Result<(), StepError>>> {
         let wait = async move { self.syncer.wait().await.map_err(|why| self.broken(&why)) };
         (must || self.durable).then(|| wait.boxed())

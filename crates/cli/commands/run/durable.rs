@@ -58,6 +58,7 @@ pub(super) fn begin(prepared: &Prepared, args: &RunArgs) -> Result<Option<Kept>,
     };
     let options = OpenOptions { durable: *durable, ..OpenOptions::default() };
     let journal = FileJournal::create(folder.path(), options).map_err(not_kept)?;
+    folder.write_run().map_err(not_kept)?;
     Ok(Some(Kept { folder, journal: Arc::new(journal), runs }))
 }
 

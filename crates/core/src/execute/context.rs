@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, State, walk};
 use super::{ItemFailure, Run, RunOptions};
@@ -35,6 +35,29 @@ pub struct FlowEnd {
     pub outputs: Ports,
     /// The name of the `complete` step that it reached; none for the unnamed end.
     pub name: Option<Arc<str>>,
+}
+
+/// An outcome with the digest of the request that it answers.
+#[derive(Serialize, Deserialize)]
+struct Answered<T> {
+    of: String,
+    value: T,
+}
+
+fn digest_of(request: &impl Serialize) -> Result<String, StepError> {
+    let mut hasher = blake3::Hasher::new_derive_key("flowrun 2026 request digest");
+    serde_json::to_writer(&mut hasher, request).map_err(not_kept)?;
+    Ok(hasher.finalize().to_hex()[..32].to_owned())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
+fn unreadable(error: serde_json::Error) -> StepError {
+    StepError::new("journal.record", format!("a record cannot be read: {error}"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
+fn not_kept(error: serde_json::Error) -> StepError {
+    StepError::new("journal.record", format!("an outcome cannot be kept: {error}"))
 }
 
 impl<'a> StepCx<'a> {
@@ -144,26 +167,60 @@ impl<'a> StepCx<'a> {
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, StepError>> + Send,
     {
-        {
-            let mut used = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
-            if used.iter().any(|k| k == key) {
-                return Err(StepError::new("engine.effect", format!("the effect key `{key}` was used twice")));
-            }
-            used.push(key.to_owned());
-        }
-        let address = self.effect_key(key);
+        let address = self.first_use(key)?;
         if let Some(kept) = self.run.journal.effect(&address)? {
-            return serde_json::from_str(&kept)
-                .map_err(|e| StepError::new("journal.record", format!("a record cannot be read: {e}")));
+            return serde_json::from_str(&kept).map_err(unreadable);
         }
         let outcome = run().await?;
-        let kept = serde_json::to_string(&outcome)
-            .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))?;
-        self.run.journal.keep_effect(address, kept)?;
-        if let Some(settled) = self.run.journal.settled(false) {
-            settled.await?;
-        }
+        self.keep_at(address, serde_json::to_string(&outcome).map_err(not_kept)?).await?;
         Ok(outcome)
+    }
+
+    /// As [`StepCx::effect`], for what answers a request: an outcome that was kept is used only where the request is
+    /// still the same, so that a run may go on over a flow that was changed. `request` is asked for where it matters.
+    ///
+    /// # Errors
+    /// As [`StepCx::effect`].
+    pub async fn effect_of<R, T, F, Fut>(&self, key: &str, request: &R, run: F) -> Result<T, StepError>
+    where
+        R: Serialize + Sync,
+        T: Serialize + DeserializeOwned,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T, StepError>> + Send,
+    {
+        if !self.run.journal.outlives() {
+            return self.effect(key, run).await;
+        }
+        let address = self.first_use(key)?;
+        let digest = digest_of(request)?;
+        if let Some(kept) = self.run.journal.effect(&address)? {
+            let Answered { of, value } = serde_json::from_str(&kept).map_err(unreadable)?;
+            if of == digest {
+                return Ok(value);
+            }
+        }
+        let value = run().await?;
+        let answered = serde_json::to_string(&Answered { of: digest, value: &value }).map_err(not_kept)?;
+        self.keep_at(address, answered).await?;
+        Ok(value)
+    }
+
+    /// The address of an effect, which is used once in a visit.
+    fn first_use(&self, key: &str) -> Result<String, StepError> {
+        let mut used = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.iter().any(|k| k == key) {
+            return Err(StepError::new("engine.effect", format!("the effect key `{key}` was used twice")));
+        }
+        used.push(key.to_owned());
+        Ok(self.effect_key(key))
+    }
+
+    async fn keep_at(&self, address: String, outcome: String) -> Result<(), StepError> {
+        self.run.journal.keep_effect(address, outcome)?;
+        match self.run.journal.settled(false) {
+            Some(settled) => settled.await,
+            None => Ok(()),
+        }
     }
 
     pub(super) fn kept(&self, key: &str) -> Result<Option<String>, StepError> {
@@ -171,11 +228,7 @@ impl<'a> StepCx<'a> {
     }
 
     pub(super) async fn keep(&self, key: &str, outcome: String) -> Result<(), StepError> {
-        self.run.journal.keep_effect(self.effect_key(key), outcome)?;
-        match self.run.journal.settled(false) {
-            Some(settled) => settled.await,
-            None => Ok(()),
-        }
+        self.keep_at(self.effect_key(key), outcome).await
     }
 
     /// Counts what a call used, for the item and for the run.

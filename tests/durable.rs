@@ -1,0 +1,342 @@
+//! Runs that are kept: killed at any moment, stopped, changed under their feet, and gone on with.
+
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use flowrun_mock_llm::{FaultKind, Faults, Latency, Plan};
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::support::{Mock, Ran, Sandbox};
+
+const JUSTIFY: &str = "flows/justify.yaml";
+
+/// Questions in a map, one call each.
+const ASK: &str = "
+flow: ask
+inputs: { rows: { type: integer, default: 40 } }
+models:
+  writer: { provider: auto, model: gpt-4o-mini, retry: { tries: 2, initial_delay: 0.001 } }
+steps:
+  questions: { type: synthesize, rows: { from: inputs.rows }, columns: { id: { sample: sequence } } }
+  each: { type: map, flow: one, over: { row: questions.table }, collect: [answer], on_item_error: keep, parallel: 4 }
+  joined: { type: add_columns, with: { table: questions.table, columns: each.table } }
+  export: { type: write_table, with: { table: joined.table }, path: out/answers.jsonl }
+flows:
+  one:
+    steps:
+      write: { type: prompt, model: writer, template: \"Question {{ row.id }}.\", output: answer }
+";
+
+/// A number from the environment, so that `benches/crash.sh` runs the same test longer.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+fn slow(ms: f64) -> Plan {
+    Plan { latency: Latency::Fixed { ms }, ..Plan::default() }
+}
+
+/// The folder of the only run.
+fn run_folder(sandbox: &Sandbox) -> PathBuf {
+    let folders: Vec<_> = std::fs::read_dir(sandbox.path(".flowrun/runs")).unwrap().collect();
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    folders.into_iter().next().unwrap().unwrap().path()
+}
+
+fn id_of(sandbox: &Sandbox) -> String {
+    run_folder(sandbox).file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// Starts the program and waits until the journal has so many lines.
+fn started(sandbox: &Sandbox, args: &[&str], lines: usize) -> Child {
+    let child = sandbox.command(args).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    loop {
+        let journals =
+            sandbox.files(".flowrun/runs").into_iter().find(|(name, _)| name.ends_with("journal.jsonl"));
+        if journals.is_some_and(|(_, bytes)| bytes.iter().filter(|b| **b == b'\n').count() > lines) {
+            return child;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "the run keeps nothing");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// A run of `ASK` that was killed half way.
+fn killed(mock: &Mock) -> Sandbox {
+    let sandbox = Sandbox::new().models(mock);
+    sandbox.write("flow.yaml", ASK);
+    kill(started(&sandbox, &["flow.yaml"], 12));
+    sandbox
+}
+
+/// What was said, without the id of the run and the times.
+fn said(sandbox: &Sandbox, ran: &Ran) -> String {
+    let ages = regex::Regex::new(r"\d+ (s|min) ago|\d+ of 40|\d+ finished items").unwrap();
+    let text = sandbox.scrub(&format!("{}{}", ran.stdout, ran.stderr)).replace(&id_of(sandbox), "ID");
+    ages.replace_all(&text, "N").into_owned()
+}
+
+#[test]
+fn killed_at_any_moment_it_ends_with_the_same_bytes_and_no_call_is_made_twice() {
+    let (rows, kills) = (setting("FLOWRUN_CRASH_ROWS", 150), setting("FLOWRUN_CRASH_KILLS", 6));
+    let parallel = 64;
+    let rows = format!("rows={rows}");
+    let shares = [(FaultKind::Status(429), 0.025), (FaultKind::Status(500), 0.025)].into();
+    let faults = Faults { shares, per_call: Some(2), ..Faults::default() };
+    let plan = |ms| Plan { faults: faults.clone(), latency: Latency::Fixed { ms }, ..Plan::default() };
+    let quick = |sandbox: Sandbox| {
+        let flow = sandbox.read(JUSTIFY);
+        let retry = "max_tokens: 2048, retry: { tries: 4, initial_delay: 0.001, max_delay: 0.01 } }";
+        sandbox.write(JUSTIFY, flow.replace("max_tokens: 2048 }", retry));
+        sandbox
+    };
+    let undisturbed = Mock::start(plan(0.0));
+    let sandbox = quick(Sandbox::with_flows().models(&undisturbed));
+    sandbox.must_run([JUSTIFY, "-i", &rows, "--no-journal"]);
+    let expected = (sandbox.read("out/loans.json"), sandbox.files("out").remove("out/loans.rejected.jsonl"));
+
+    let mock = Mock::start(plan(30.0));
+    let sandbox = quick(Sandbox::with_flows().models(&mock));
+    let mut command: Vec<&str> = vec![JUSTIFY, "-i", &rows];
+    let mut killed = 0;
+    for n in 0..kills {
+        let mut child = sandbox.command(&command).stderr(std::process::Stdio::null()).spawn().unwrap();
+        // Moments all over the run, the same in each run of the test.
+        std::thread::sleep(Duration::from_millis(40 + n * 7919 % 230));
+        let alive = child.try_wait().unwrap().is_none();
+        kill(child);
+        if !alive {
+            break;
+        }
+        killed += 1;
+        if sandbox.files(".flowrun/runs").keys().any(|name| name.ends_with("run.json")) {
+            command = vec!["resume"];
+        }
+    }
+    let ran = sandbox.run(&command);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let got = (sandbox.read("out/loans.json"), sandbox.files("out").remove("out/loans.rejected.jsonl"));
+    assert!(got == expected, "the dataset differs from that of an undisturbed run");
+    let counters = mock.counters();
+    assert!(killed > 0 && counters.completed_again <= killed * parallel, "{counters:?} after {killed} kills");
+}
+
+#[test]
+fn what_is_kept_unfinished_is_not_begun_again_by_mistake() {
+    let mock = Mock::start(slow(20.0));
+    let sandbox = killed(&mock);
+    let ran = sandbox.run(["flow.yaml"]);
+    assert_eq!(ran.code, Some(2));
+    assert_snapshot!(said(&sandbox, &ran), @r#"
+    error: an unfinished run of this flow with these inputs is kept: ID, killed, N items are kept
+      help: flowrun resume ID
+            goes on with it; `flowrun flow.yaml --new` begins again
+    "#);
+    let ran = sandbox.run(["resume", "--json"]);
+    assert_eq!((ran.code, ran.json()["maps"][0]["items"]["accepted"].as_u64()), (Some(0), Some(40)));
+    assert_eq!(sandbox.records("out/answers.jsonl").len(), 40);
+    assert!(mock.counters().completed_again <= 4);
+    let requests = mock.counters().requests;
+    let again = sandbox.must_run(["resume"]);
+    assert_snapshot!(said(&sandbox, &again), @r#"
+    run ID has finished; nothing is left to do
+    "#);
+    assert_eq!(mock.counters().requests, requests);
+    // A finished run stands in nobody's way.
+    sandbox.must_run(["flow.yaml"]);
+}
+
+#[test]
+fn a_run_that_holds_nothing_is_forgotten() {
+    let mock = Mock::start(Plan::always(FaultKind::Status(401)));
+    let sandbox = Sandbox::new().models(&mock);
+    sandbox.write("flow.yaml", ASK);
+    assert_eq!(sandbox.run(["flow.yaml"]).code, Some(1));
+    let first = id_of(&sandbox);
+    assert_eq!(sandbox.run(["flow.yaml"]).code, Some(1));
+    assert_ne!(first, id_of(&sandbox));
+}
+
+#[test]
+fn what_was_changed_since_is_named() {
+    let mock = Mock::start(slow(20.0));
+    let sandbox = killed(&mock);
+    sandbox.write("flow.yaml", ASK.replace("Question {{", "The question {{"));
+    let ran = sandbox.run(["resume"]);
+    assert_eq!(ran.code, Some(2));
+    assert_snapshot!(said(&sandbox, &ran), @r#"
+    error: the run ID was started with something else:
+           flow.yaml differs from line 14 on
+      help: flowrun resume ID --accept-changes
+            makes no call again whose request is the same; or undo the changes
+    "#);
+}
+
+#[test]
+fn changes_are_accepted_and_only_other_requests_are_made_again() {
+    let mock = Mock::start(slow(20.0));
+    let sandbox = killed(&mock);
+    let before = mock.counters().requests;
+    // Another column beside the answer changes no request.
+    sandbox.write("flow.yaml", ASK.replace("collect: [answer]", "accept: answer, collect: [answer]"));
+    sandbox.must_run(["resume", "--accept-changes"]);
+    let made = mock.counters().requests - before;
+    assert!(made <= 40 - 12 + 4 + 4, "{made} requests after {before}");
+    assert!(mock.counters().completed_again <= 4);
+}
+
+#[test]
+fn a_file_that_was_read_must_be_the_same() {
+    let mock = Mock::start(slow(20.0));
+    let sandbox = Sandbox::with_flows().models(&mock);
+    kill(started(&sandbox, &[JUSTIFY, "-i", "rows=200", "--parallel", "8"], 12));
+    let seed = sandbox.read("flows/data/loan_seed.json");
+    sandbox.write("flows/data/loan_seed.json", format!("{seed} "));
+    let ran = sandbox.run(["resume"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("error[read.changed]: `flows/data/loan_seed.json` has changed"), "{}", ran.stderr);
+    sandbox.write("flows/data/loan_seed.json", seed);
+    sandbox.must_run(["resume"]);
+}
+
+#[test]
+fn one_process_holds_a_run() {
+    let mock = Mock::start(slow(200.0));
+    let sandbox = Sandbox::new().models(&mock);
+    sandbox.write("flow.yaml", ASK);
+    let child = started(&sandbox, &["flow.yaml"], 4);
+    let (beside, again) = (sandbox.run(["resume"]), sandbox.run(["flow.yaml"]));
+    let pid = child.id().to_string();
+    kill(child);
+    assert_eq!((beside.code, again.code), (Some(2), Some(2)));
+    assert!(beside.stderr.contains(&format!("is held by the process {pid}")), "{}", beside.stderr);
+    assert!(again.stderr.contains("the same run goes on at this moment"), "{}", again.stderr);
+}
+
+#[test]
+fn a_torn_line_is_dropped_and_a_damaged_one_is_told() {
+    let mock = Mock::start(slow(20.0));
+    let sandbox = killed(&mock);
+    let path = run_folder(&sandbox).join("journal.jsonl");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [bytes.as_slice(), b"{\"effect\":\"each#1[39]/wri"].concat()).unwrap();
+    sandbox.must_run(["resume", "--quiet"]);
+    let sandbox = killed(&mock);
+    let path = run_folder(&sandbox).join("journal.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("\"attempts\":1", "\"attempts\":2", 1)).unwrap();
+    let ran = sandbox.run(["resume"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("is damaged: its checksum does not fit"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_missing_or_newer_is_told() {
+    let mock = Mock::start(slow(20.0));
+    let sandbox = killed(&mock);
+    let folder = run_folder(&sandbox);
+    let run = std::fs::read_to_string(folder.join("run.json")).unwrap();
+    std::fs::write(folder.join("run.json"), run.replace("\"format\": 1", "\"format\": 2")).unwrap();
+    let newer = sandbox.run(["resume"]);
+    assert!(newer.stderr.contains("has the format 2; this program reads up to 1"), "{}", newer.stderr);
+    std::fs::write(folder.join("run.json"), run).unwrap();
+    std::fs::remove_file(folder.join("journal.jsonl")).unwrap();
+    let missing = sandbox.run(["resume"]);
+    assert!(missing.stderr.contains("journal.jsonl` is missing from the run's folder"), "{}", missing.stderr);
+    assert_eq!((newer.code, missing.code), (Some(2), Some(2)));
+    let id = id_of(&sandbox);
+    sandbox.must_run(["rm", &id]);
+    assert!(!folder.exists());
+}
+
+#[test]
+fn failed_items_are_told_and_run_again() {
+    // The first ten calls fail, each twice, which is one try more than a call has.
+    let mock = Mock::start(Plan {
+        faults: Faults { script: vec![Some(FaultKind::Status(500)); 20], ..Faults::default() },
+        ..Plan::default()
+    });
+    let sandbox = Sandbox::new().models(&mock);
+    sandbox.write("flow.yaml", ASK);
+    let told = sandbox.must_run(["flow.yaml", "--parallel", "1", "--json"]).json();
+    assert_eq!(told["maps"][0]["items"]["failed"], 10);
+    let failures = sandbox.must_run(["show", "--failures"]);
+    assert!(failures.stdout.contains("each[0] › write  127.0.0.1:"), "{}", failures.stdout);
+    assert!(failures.stdout.contains("10 items failed; `flowrun retry"), "{}", failures.stdout);
+    let requests = mock.counters().requests;
+    let told = sandbox.must_run(["retry", "--json"]).json();
+    assert_eq!((&told["maps"][0]["items"]["failed"], mock.counters().requests - requests), (&Value::from(0), 10));
+    let ran = sandbox.run(["retry"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("no item of the run"), "{}", ran.stderr);
+}
+
+#[test]
+fn runs_are_listed_shown_compacted_and_removed() {
+    let mock = Mock::start(slow(20.0));
+    let sandbox = killed(&mock);
+    assert_snapshot!(said(&sandbox, &sandbox.must_run(["runs"])), @r#"
+    ID   killed                 N items                      N  ask
+    "#);
+    assert_snapshot!(said(&sandbox, &sandbox.must_run(["show"])), @r#"
+    ask  run ID  seed 0  killed N
+      flow     flow.yaml
+      input    rows = 40
+      model    writer: openai gpt-4o-mini at 127.0.0.1:PORT
+      each › write             8 effects
+      each                     N items
+      to go on: flowrun resume ID
+    "#);
+    let before = std::fs::metadata(run_folder(&sandbox).join("journal.jsonl")).unwrap().len();
+    sandbox.must_run(["compact"]);
+    assert!(std::fs::metadata(run_folder(&sandbox).join("journal.jsonl")).unwrap().len() < before);
+    sandbox.must_run(["resume", "--quiet"]);
+    assert!(mock.counters().completed_again <= 4);
+    let list: Value = serde_json::from_str(&sandbox.must_run(["runs", "--json"]).stdout).unwrap();
+    assert_eq!((&list[0]["status"], &list[0]["items"]["done"]), (&Value::from("finished"), &Value::from(40)));
+    sandbox.must_run(["rm", "--finished"]);
+    assert_eq!(sandbox.must_run(["runs"]).stdout, "no run is kept here\n");
+}
+
+#[test]
+fn a_run_can_be_kept_in_a_folder_of_its_own_or_not_at_all() {
+    let mock = Mock::start(Plan::default());
+    let sandbox = Sandbox::new().models(&mock);
+    sandbox.write("flow.yaml", ASK);
+    sandbox.must_run(["flow.yaml", "--run-dir", "kept", "--durable"]);
+    assert!(sandbox.path("kept/journal.jsonl").is_file() && !sandbox.path(".flowrun").exists());
+    let ran = sandbox.run(["flow.yaml", "--run-dir", "kept"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("`kept` holds a run already"), "{}", ran.stderr);
+    sandbox.must_run(["resume", "kept"]);
+    sandbox.must_run(["flow.yaml", "--no-journal"]);
+    sandbox.must_run(["flow.yaml", "--preview", "2"]);
+    assert!(!sandbox.path(".flowrun").exists());
+}
+
+#[test]
+fn no_secret_is_kept() {
+    let mock = Mock::start(slow(5.0));
+    let sandbox = Sandbox::new().env("MY_TOKEN", "sk-from-the-environment").env("WORD", "question");
+    let model = format!("base_url: {}, api_key: \"${{MY_TOKEN}}\", retry:", mock.base_url());
+    let flow = ASK.replace("retry:", &model).replace("provider: auto", "provider: openai");
+    sandbox.write("flow.yaml", flow.replace("Question {{", "${WORD} {{"));
+    sandbox.must_run(["flow.yaml"]);
+    let run: Value =
+        serde_json::from_str(&std::fs::read_to_string(run_folder(&sandbox).join("run.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&run["flow"]["secrets"][0], &run["flow"]["environment"]["WORD"]),
+        (&"MY_TOKEN".into(), &"question".into())
+    );
+    for (name, bytes) in sandbox.files(".flowrun") {
+        assert!(!String::from_utf8_lossy(&bytes).contains("sk-from-the"), "the secret stands in {name}");
+    }
+}
