@@ -200,7 +200,11 @@ fn a_file_that_was_read_must_be_the_same() {
     sandbox.write("flows/data/loan_seed.json", format!("{seed} "));
     let ran = sandbox.run(["resume"]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.contains("error[read.changed]: `flows/data/loan_seed.json` has changed"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("error[table.changed]: `flows/data/loan_seed.json` has changed"),
+        "{}",
+        ran.stderr
+    );
     sandbox.write("flows/data/loan_seed.json", seed);
     sandbox.must_run(["resume"]);
 }

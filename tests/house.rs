@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("llm", &[], &["serde-saphyr", "minijinja", "arrow-array", "clap", "console"]),
     ("data", &["core"], &["reqwest", "async-openai", "tokio", "clap", "console", "minijinja"]),
     ("steps", &["core", "llm", "data"], &["serde-saphyr", "reqwest", "clap", "console"]),
+    ("journal", &["core"], &["serde-saphyr", "reqwest", "async-openai", "arrow-array", "clap", "console"]),
     ("mock-llm", &[], &["arrow-array", "minijinja", "reqwest"]),
 ];
 

@@ -136,9 +136,11 @@ impl Sandbox {
 
     /// A text without what differs between machines and runs: this folder, ports and times.
     pub(crate) fn scrub(&self, text: &str) -> String {
-        static VARYING: LazyLock<[(Regex, &str); 2]> = LazyLock::new(|| {
+        static VARYING: LazyLock<[(Regex, &str); 4]> = LazyLock::new(|| {
             [
                 (Regex::new(r"127\.0\.0\.1:\d+").unwrap(), "127.0.0.1:PORT"),
+                (Regex::new(r"  run [a-z0-9]{4}  seed").unwrap(), "  run ID  seed"),
+                (Regex::new(r"flowrun (resume|retry) [a-z][a-z2-9]{3}\b").unwrap(), "flowrun $1 ID"),
                 (Regex::new(r" (in|after) (\d+:\d\d|\d+\.\d s|\d+ ms)").unwrap(), " $1 TIME"),
             ]
         });

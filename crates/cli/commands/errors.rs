@@ -227,6 +227,16 @@ const TABLES: Codes = &[
 
 const WRITE: Codes = &[
     (
+        "parts.write",
+        "the rows of a map are too many for memory, and the file in the run's folder that holds them cannot be written. Make \
+         room on its disk, or keep the run elsewhere with `--run-dir`; then resume it.",
+    ),
+    (
+        "parts.read",
+        "the file in the run's folder that holds the rows of a map cannot be read. Something else than flowrun changed the \
+         folder; `flowrun resume` makes the file anew.",
+    ),
+    (
         "write.disk_full",
         "there is no room on the disk, or a quota is used up. It ends the run, whatever its policy; the file is as it was \
          before. Make room, or write elsewhere.",
@@ -346,6 +356,15 @@ const TEXTS: Codes = &[
 
 const ENGINE: Codes = &[
     (
+        "journal.write",
+        "the journal of the run cannot be written: the disk is full, or the folder was taken away. The run ends, because what \
+         is not kept must not be used; all that is in the journal is safe, and `flowrun resume` goes on from there.",
+    ),
+    (
+        "journal.read",
+        "the journal of the run cannot be read while it goes on. Its folder was changed by something else than flowrun.",
+    ),
+    (
         "journal.record",
         "what a step gave cannot be kept, or what was kept cannot be read. It was written by another version of the step, \
          or the file is damaged.",
@@ -430,9 +449,10 @@ mod tests {
     /// All sources of the program but this table and the model server for tests.
     fn sources() -> Vec<PathBuf> {
         let crates = Path::new(ROOT).join("crates");
-        let mut folders: Vec<PathBuf> = ["core/src", "yaml/src", "llm/src", "data/src", "steps/src", "cli"]
-            .map(|folder| crates.join(folder))
-            .into();
+        let mut folders: Vec<PathBuf> =
+            ["core/src", "yaml/src", "llm/src", "data/src", "steps/src", "journal/src", "cli"]
+                .map(|folder| crates.join(folder))
+                .into();
         let mut files = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {

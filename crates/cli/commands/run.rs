@@ -141,8 +141,12 @@ async fn go(
     }
     let stop = Arc::new(StopRun::default());
     let described = models.described();
+    let mut resources = Resources::new().with(Arc::clone(&files)).with(Arc::new(models.into_models()));
+    if let Some(kept) = &kept {
+        resources = resources.with(Arc::new(kept.parts()));
+    }
     let run = Run::new(RunOptions { seed, parallel: args.parallel, preview: args.preview })
-        .resources(Resources::new().with(Arc::clone(&files)).with(Arc::new(models.into_models())))
+        .resources(resources)
         .observers(observers)
         .journal(journal)
         .stop(Arc::clone(&stop));
@@ -341,16 +345,16 @@ impl Report<'_> {
         let done: u64 = self.record.maps().iter().map(|m| m.items.asked - m.items.not_run - m.items.failed).sum();
         let mut help = Vec::new();
         match self.kept {
-            Some(kept) => {
+            Some(kept) if !kept.is_empty() => {
                 if done > 0 {
                     help.push(format!("nothing was lost: {} {} kept", plural(done, "finished item"), are(done)));
                 }
                 help.push(format!("flowrun resume {}", kept.id()));
             }
-            None if error.code == INTERRUPTED && done > 0 => {
+            _ if error.code == INTERRUPTED && done > 0 => {
                 help.push(format!("{} had finished", plural(done, "item")));
             }
-            None => {}
+            _ => {}
         }
         screen.step_error(error, &help);
     }

@@ -9,6 +9,7 @@ mod batch;
 pub mod compare;
 mod format;
 mod nearest;
+pub mod parts;
 pub mod read;
 pub mod sources;
 pub mod synthesize;

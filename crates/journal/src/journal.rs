@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions as FileOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flowrun_core::error::StepError;
@@ -43,9 +44,9 @@ pub struct Held {
 }
 
 impl Held {
-    /// Whether there is anything.
+    /// Whether there is nothing that would be a loss; an item that failed is none.
     pub fn is_empty(&self) -> bool {
-        self.effects == 0 && self.items == 0
+        self.effects == 0 && self.items == self.failed
     }
 }
 
@@ -60,6 +61,8 @@ pub struct FileJournal {
     writer: Mutex<Writer>,
     syncer: Syncer,
     durable: bool,
+    /// What this process has kept that would be a loss.
+    kept: AtomicU64,
 }
 
 struct Writer {
@@ -106,7 +109,7 @@ impl FileJournal {
         let synced = file.try_clone().and_then(|file| Syncer::start(file, index.whole));
         let syncer = synced.map_err(JournalError::io(&path, "written"))?;
         let (reader, writer) = (Mutex::new(reader), Mutex::new(Writer { file, broken: None }));
-        Ok(Self { path, index, reader, writer, syncer, durable: options.durable })
+        Ok(Self { path, index, reader, writer, syncer, durable: options.durable, kept: AtomicU64::new(0) })
     }
 
     /// What an earlier process left.
@@ -117,6 +120,11 @@ impl FileJournal {
             items: items().count() as u64,
             failed: items().filter(|place| place.failed).count() as u64,
         }
+    }
+
+    /// Whether a resume would find anything that would be a loss.
+    pub fn is_empty(&self) -> bool {
+        self.held().is_empty() && self.kept.load(Ordering::Relaxed) == 0
     }
 
     /// Notes that a map has begun, and how many items it has, for those who look at the run from outside.
@@ -214,7 +222,10 @@ impl Journal for FileJournal {
     }
 
     fn keep_effect(&self, key: String, outcome: String) -> Result<(), StepError> {
-        self.keep(&outcome, Line { effect: Some(key.into()), ..Line::default() })
+        let paid = costs(&key);
+        self.keep(&outcome, Line { effect: Some(key.into()), ..Line::default() })?;
+        self.kept.fetch_add(u64::from(paid), Ordering::Relaxed);
+        Ok(())
     }
 
     fn item(&self, map: &str, index: u64) -> Result<Option<ItemRecord>, StepError> {
@@ -230,7 +241,9 @@ impl Journal for FileJournal {
         let text = serde_json::to_string(record)
             .map_err(|e| StepError::new("journal.record", format!("an item cannot be kept: {e}")).fatal())?;
         let (index, failed) = (Some(record.index), record.result.is_err());
-        self.keep(&text, Line { item: Some(map.into()), index, failed, ..Line::default() })
+        self.keep(&text, Line { item: Some(map.into()), index, failed, ..Line::default() })?;
+        self.kept.fetch_add(u64::from(!failed), Ordering::Relaxed);
+        Ok(())
     }
 
     fn outlives(&self) -> bool {

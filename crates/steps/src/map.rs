@@ -10,9 +10,10 @@ use flowrun_core::late::Late;
 use flowrun_core::ports::Ports;
 use flowrun_core::signature::{Port, Rows, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
-use flowrun_core::table::{self, MemoryWriter, SOURCE_ROWS, Table, column_view};
+use flowrun_core::table::{self, SOURCE_ROWS, Table, column_view};
 use flowrun_core::types::{Kind, Type};
 use flowrun_core::value::Value;
+use flowrun_data::parts::{Parts, RowWriter};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -260,7 +261,11 @@ impl Step for Map {
         let fields =
             collected.iter().map(|(_, name, t)| table::field(name, t)).chain([table::source_rows_field()]);
         let types = collected.iter().map(|(_, _, t)| t.clone()).chain([Type::integer()]);
-        let mut rows = MemoryWriter::new(Arc::new(arrow_schema::Schema::new(fields.collect::<Vec<_>>())), types);
+        let schema = Arc::new(arrow_schema::Schema::new(fields.collect::<Vec<_>>()));
+        let key = cx.address().key();
+        // Rows of a map within an item are part of the item's record, and not many.
+        let parts = cx.resource::<Parts>().ok().filter(|_| cx.is_top()).map(|parts| (parts, key.as_str()));
+        let mut rows = RowWriter::new(schema, types, parts);
         let keep = self.on_item_error == OnItemError::Keep;
         let counts = cx
             .run_items(&plan, items, |record| {
@@ -283,7 +288,7 @@ impl Step for Map {
             }
             return Err(error);
         }
-        let table = Table::new(rows.finish()?).mapped_from(&tables);
+        let table = rows.finish()?.mapped_from(&tables);
         Ok(Outcome::next(outputs(&collected, &table)))
     }
 }

@@ -104,7 +104,7 @@ impl Step for ReadTable {
         let was = cx.effect(FILE_EFFECT, || async { Ok(is.clone()) }).await?;
         if was != is {
             let message = format!("`{shown}` has changed since the run began: it had {was}, and has {is}");
-            return Err(StepError::new("read.changed", message)
+            return Err(StepError::new("table.changed", message)
                 .help("put the file back as it was, or begin again with `flowrun FILE --new`")
                 .fatal());
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use flowrun_core::error::INTERRUPTED;
 use flowrun_core::events::{Event, Observer};
 use flowrun_core::journal::Journal;
+use flowrun_data::parts::Parts;
 use flowrun_journal::{
     FORMAT, Failure, FileJournal, JournalError, OpenOptions, RunFile, RunFolder, RunState, Status, prune, runs_in,
 };
@@ -212,6 +213,16 @@ impl Kept {
         self.journal.clone()
     }
 
+    /// Whether going on would find nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.journal.is_empty()
+    }
+
+    /// Where rows go that are many.
+    pub(super) fn parts(&self) -> Parts {
+        Parts::new(self.folder.path().join("parts"))
+    }
+
     /// Who answered before the run went on with others.
     pub(super) fn earlier_models(&self) -> &[BTreeMap<String, String>] {
         &self.folder.run.earlier_models
@@ -251,6 +262,17 @@ impl Kept {
             question: None,
             ended: 0,
         })?;
+        if status == Status::Finished {
+            // What was read from them has been written out.
+            let parts = self.folder.path().join("parts");
+            if parts.is_dir() {
+                std::fs::remove_dir_all(&parts).map_err(|source| JournalError::Io {
+                    path: parts,
+                    verb: "removed",
+                    source,
+                })?;
+            }
+        }
         match &self.runs {
             Some(runs) if status == Status::Finished => prune(runs),
             _ => Ok(()),

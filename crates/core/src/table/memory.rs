@@ -105,14 +105,25 @@ impl MemoryWriter {
         Ok(())
     }
 
+    /// The whole batches so far; they are the caller's then, and no part of the table.
+    pub fn take_batches(&mut self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.batches)
+    }
+
+    /// Makes a batch of the rows that are not in one yet.
+    ///
+    /// # Errors
+    /// `table.type` when the columns do not make a batch of the schema.
+    pub fn flush_rest(&mut self) -> Result<(), TableError> {
+        if self.builders.first().is_some_and(|b| !b.is_empty()) { self.flush() } else { Ok(()) }
+    }
+
     /// The table of all rows.
     ///
     /// # Errors
     /// `table.type` when the columns do not make a batch of the schema.
     pub fn finish(mut self) -> Result<MemoryTable, TableError> {
-        if self.builders.first().is_some_and(|b| !b.is_empty()) {
-            self.flush()?;
-        }
+        self.flush_rest()?;
         Ok(MemoryTable::new(self.schema, self.batches))
     }
 }

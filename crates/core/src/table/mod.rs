@@ -298,14 +298,16 @@ pub fn type_of(field: &Field) -> Type {
     if field.is_nullable() && !matches!(found.kind, Kind::Any) { found.nullable() } else { found }
 }
 
-/// One column of a table as a list, which is built when somebody first reads it. The table must be one that is held in
-/// memory, so that reading it cannot fail; what cannot be read is null.
+/// One column of a table as a list, which is built when somebody first reads it. A list has no way to say that it cannot
+/// be read: where the table stands in a file that is gone, the step that reads it breaks down with the reason.
 pub fn column_view(table: &Table, column: usize, column_type: Type) -> List {
     let len = usize::try_from(table.len().unwrap_or(0)).unwrap_or(usize::MAX);
     let table = table.clone();
     List::view(len, move || {
-        let batches = table.scan_all().into_iter().flatten().filter_map(Result::ok);
+        let unread = |e: TableError| -> ! { panic!("the rows of a map cannot be read: {e}") };
+        let batches = table.scan_all().unwrap_or_else(|e| unread(e));
         batches
+            .map(|batch| batch.unwrap_or_else(|e| unread(e)))
             .flat_map(|batch| {
                 let array = Arc::clone(batch.column(column));
                 let values: Vec<Value> =
