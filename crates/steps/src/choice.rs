@@ -89,7 +89,8 @@ impl Choice {
             if folded.is_empty() {
                 wrong.push(scope.bad_key(&[CHOICES, name], "a choice has a name"));
             } else if seen.contains(&folded) {
-                let message = format!("`{name}` is another choice's name too: replies are read without their case");
+                let message =
+                    format!("`{name}` is another choice's name too: replies are read without their case");
                 wrong.push(scope.bad_key(&[CHOICES, name], message));
             }
             seen.push(folded);
@@ -152,9 +153,12 @@ impl Step for Choice {
 
     fn documented_ports() -> DocumentedPorts {
         DocumentedPorts {
-            inputs: vec![Port::new("VARIABLE", Type::any()).doc("One for each variable of the text but `choices`.")],
+            inputs: vec![
+                Port::new("VARIABLE", Type::any()).doc("One for each variable of the text but `choices`."),
+            ],
             outputs: vec![
-                Port::new(SELECTED, Type::string()).doc("The name of the choice; null where `otherwise` was taken."),
+                Port::new(SELECTED, Type::string())
+                    .doc("The name of the choice; null where `otherwise` was taken."),
                 Port::new(REPLY, Type::string()).doc("The reply as it came."),
             ],
             branches: vec!["CHOICE: each named in `choices`".into(), "OTHERWISE: what `otherwise` says".into()],

@@ -11,8 +11,7 @@ use serde::Deserialize;
 const STATUS: &str = "status";
 
 /// One name.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Value")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorName {
     /// `extract.missing`.
     Code(String),
@@ -73,20 +72,28 @@ fn status_of(error: &StepError) -> Option<u16> {
     text.trim().parse().ok()
 }
 
-impl TryFrom<Value> for ErrorName {
-    type Error = String;
+/// A name as it is written in a list, a text or a number; [`Written::unread`] says with its place where it is none.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Written(Value);
 
-    fn try_from(value: Value) -> Result<Self, String> {
-        let read = match &value {
-            Value::String(text) => Self::parse(text),
-            Value::Int(status) => Self::parse(&status.to_string()),
+impl Written {
+    pub(crate) fn read(&self) -> Option<ErrorName> {
+        match &self.0 {
+            Value::String(text) => ErrorName::parse(text),
+            Value::Int(status) => ErrorName::parse(&status.to_string()),
             _ => None,
-        };
-        read.ok_or_else(|| format!("{value} names no error; {}", Self::FORMS))
+        }
+    }
+
+    /// What was written, where it is no name.
+    pub(crate) fn unread(&self) -> Option<String> {
+        let shown = || self.0.as_str().map_or_else(|| self.0.to_string(), str::to_owned);
+        self.read().is_none().then(shown)
     }
 }
 
-impl JsonSchema for ErrorName {
+impl JsonSchema for Written {
     fn schema_name() -> Cow<'static, str> {
         "ErrorName".into()
     }
@@ -110,8 +117,23 @@ mod tests {
             assert!(ErrorName::parse(good).is_some(), "{good}");
         }
         for bad in [
-            "", "*", ".*", "model", "model.", "model.t*", "42", "4299", "099", "600", "9xx", "xx", "12xx", "4.2",
-            "Model.*", "TimeoutError", "a..b",
+            "",
+            "*",
+            ".*",
+            "model",
+            "model.",
+            "model.t*",
+            "42",
+            "4299",
+            "099",
+            "600",
+            "9xx",
+            "xx",
+            "12xx",
+            "4.2",
+            "Model.*",
+            "TimeoutError",
+            "a..b",
         ] {
             assert_eq!(ErrorName::parse(bad), None, "{bad}");
         }

@@ -17,7 +17,7 @@ use flowrun_core::value::{ObjectBuilder, Value};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::error_name::ErrorName;
+use crate::error_name::{ErrorName, Written};
 
 const SUCCESS: &str = "retry_step_success";
 const TRIALS: &str = "retry_step_num_retries";
@@ -45,7 +45,7 @@ pub(crate) struct Retry {
     /// Errors that count as an unsuccessful trial, by code (`extract.missing`), kind (`model.*`) or status of HTTP (`429`,
     /// `5xx`). If the last trial ends in one, the step fails with it.
     #[serde(default, rename = "retry_on")]
-    errors: Vec<ErrorName>,
+    errors: Vec<Written>,
     /// Seconds to wait before the second trial. Default: none. Calls of models wait by themselves where a server asks for
     /// it; this is for what they know nothing of.
     delay: Option<Seconds>,
@@ -80,7 +80,7 @@ fn five() -> u32 {
 
 impl Retry {
     fn is_retried(&self, error: &StepError) -> bool {
-        !error.fatal && self.errors.iter().any(|name| name.names(error))
+        !error.fatal && self.errors.iter().filter_map(Written::read).any(|name| name.names(error))
     }
 
     fn check(&self, scope: &Scope<'_>, inner: &FlowPorts) -> Diagnostics {
@@ -97,10 +97,18 @@ impl Retry {
             }
             Some(_) => {}
         }
+        for (n, name) in self.errors.iter().enumerate() {
+            if let Some(name) = name.unread() {
+                let diagnostic = scope.bad(&["retry_on", &n.to_string()], format!("`{name}` names no error"));
+                wrong.push(diagnostic.help(ErrorName::FORMS));
+            }
+        }
         for key in ["backoff", "max_delay"] {
             if self.delay.is_none() && scope.config().get(key).is_some() {
                 let message = format!("`{key}` says how a `delay` grows, and there is none");
-                wrong.push(scope.bad_key(&[key], message).help("say how many seconds the first wait is: `delay: 1`"));
+                wrong.push(
+                    scope.bad_key(&[key], message).help("say how many seconds the first wait is: `delay: 1`"),
+                );
             }
         }
         for name in [PREVIOUS, PREVIOUS_ERROR] {
@@ -112,7 +120,9 @@ impl Retry {
                     "the flow `{flow}` wants {} as its input `{name}`, which is null in the first trial and then an object",
                     port.value_type
                 );
-                wrong.push(scope.bad(&["flow"], message).help(format!("declare it in the flow: `{name}: object?`")));
+                wrong.push(
+                    scope.bad(&["flow"], message).help(format!("declare it in the flow: `{name}: object?`")),
+                );
             }
         }
         wrong

@@ -13,7 +13,8 @@ use crate::types::Kind;
 /// Warns of inputs that a step feeds to itself, and of those that one of several steps gives.
 pub(super) fn check(steps: &[Decoded<'_>], graph: &Graph, wired: &Wired, found: &mut Diagnostics) {
     for (n, step) in steps.iter().enumerate() {
-        let by_name = |port: &Port| port.wired.is_none() && !step.spec.with.iter().any(|(w, _)| w.value == port.name);
+        let by_name =
+            |port: &Port| port.wired.is_none() && !step.spec.with.iter().any(|(w, _)| w.value == port.name);
         for (port, producers) in step.signature.inputs.iter().zip(&wired.steps[n].producers) {
             if by_name(port) && !producers.is_empty() {
                 feeds_itself(step, n, port, producers, found);
@@ -25,13 +26,7 @@ pub(super) fn check(steps: &[Decoded<'_>], graph: &Graph, wired: &Wired, found: 
 
 /// A step whose input has a default, as one that its text tests has, is made to run without it the first time; any other
 /// begins with one thing and goes on with another.
-fn feeds_itself(
-    step: &Decoded<'_>,
-    n: usize,
-    port: &Port,
-    producers: &[(usize, usize)],
-    found: &mut Diagnostics,
-) {
+fn feeds_itself(step: &Decoded<'_>, n: usize, port: &Port, producers: &[(usize, usize)], found: &mut Diagnostics) {
     if port.default.is_some() || !producers.iter().any(|(producer, _)| *producer == n) {
         return;
     }
@@ -55,7 +50,8 @@ fn has_several_producers(
     }
     let onward = nearest_onward(graph, n, producers);
     let drawn = control::draw(graph, false);
-    let leads = |a: &usize, b: &usize| a != b && has_path_connecting(&drawn, NodeIndex::new(*a), NodeIndex::new(*b), None);
+    let leads =
+        |a: &usize, b: &usize| a != b && has_path_connecting(&drawn, NodeIndex::new(*a), NodeIndex::new(*b), None);
     if !onward.iter().any(|a| onward.iter().any(|b| leads(a, b))) {
         return;
     }
