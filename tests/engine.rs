@@ -2,6 +2,8 @@
 
 /// The rules of flows, a file for each: `conformance/RULE.yaml`.
 mod conformance;
+/// Flows that run beside each other, and waits between trials.
+mod control;
 /// What is done once stays done: a run over a fuller journal.
 mod journal;
 /// The order of items, whatever the order in which they end.

@@ -21,6 +21,8 @@ struct Fail {
     /// The error's code.
     #[serde(default = "failed")]
     code: String,
+    /// The status that a server would have answered with.
+    status: Option<u16>,
     /// Whether it ends every map.
     #[serde(default)]
     fatal: bool,
@@ -48,7 +50,10 @@ impl Step for Fail {
             return Ok(Outcome::next(input));
         }
         assert!(!self.panics, "a step's own mistake");
-        let error = StepError::new(self.code.clone(), "it was told to");
+        let mut error = StepError::new(self.code.clone(), "it was told to");
+        if let Some(status) = self.status {
+            error = error.detail("status", status.to_string());
+        }
         Err(if self.fatal { error.fatal() } else { error })
     }
 }

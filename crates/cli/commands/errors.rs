@@ -16,7 +16,7 @@ pub(crate) fn error_reference() -> String {
     }
     page.push_str("\n## What happens while a flow runs\n\n");
     page.push_str(
-        "These are the codes of steps, and what `retry_on:` of a `retry` step and `except_on:` of a `catch` step take: a\ncode, or a kind such as `extract.*`.\n",
+        "These are the codes of steps, and what `retry_on:` of a `retry` step and `except_on:` of a `catch` step take: a\ncode, or a kind such as `extract.*`. They also take the status with which a server answered, `429` or `5xx`.\n",
     );
     for (title, codes) in RUN_CODES {
         let _ = write!(page, "\n### {title}\n\n");
@@ -110,6 +110,7 @@ const RUN_CODES: &[(&str, Codes)] = &[
     ("Steps that make tables", MAKING),
     ("Maps", MAP),
     ("Texts", TEXTS),
+    ("Choices", CHOICE),
     ("The engine", ENGINE),
 ];
 
@@ -304,11 +305,16 @@ const MAKING: Codes = &[
 ];
 
 const MAP: Codes = &[
-    ("map.source", "what is mapped over is neither a list nor a table."),
+    ("map.source", "what is mapped over is neither a list, an object nor a table."),
     ("map.lengths", "sources that are zipped must be of one length."),
     (
         "map.unpack",
         "a query of `unpack:` fails on an item, or has no result. For a part that may be missing, write `.a // null`.",
+    ),
+    (
+        "map.reduce",
+        "the values of an output cannot be reduced to one: a sum of whole numbers does not fit 64 bits, a number is not \
+         finite, or values are of kinds that do not go together. Nothing is rounded or left out for it, only nulls are.",
     ),
     (
         "map.all_failed",
@@ -353,6 +359,12 @@ const TEXTS: Codes = &[
         "the pattern does not parse, or the keys of the step contradict each other. `flowrun check` finds this before a run.",
     ),
 ];
+
+const CHOICE: Codes = &[(
+    "choice.unclear",
+    "a model was asked to choose, and its reply names none of the choices, or more than one. Ask for the name alone, give \
+     the step an `otherwise:` branch, or retry it, `retry_on: [choice.unclear]`.",
+)];
 
 const ENGINE: Codes = &[
     (

@@ -131,6 +131,9 @@ pub struct Signature {
     pub flow_inputs: Vec<String>,
     /// Files whose names stand in the configuration.
     pub files: Vec<FileUse>,
+    /// Whether it stands for the beginning of its flow: it may only be the first step, and a name that it alone gives is
+    /// no output of a flow that lists none.
+    pub begins: bool,
     /// Of these pairs of table inputs, the second was mapped from rows of the first.
     pub joins: Vec<(String, String)>,
 }

@@ -14,38 +14,32 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::error_name::ErrorName;
+
 const CODE: &str = "exception_name";
 const MESSAGE: &str = "exception_payload_name";
 /// The branch of an error that no entry names.
 const REST: &str = "default_exception_branch";
 
 /// Runs a flow in a frame of its own; an error that is named takes a branch and does not end the run. Then all that the
-/// flow would have given is null. An error that would come again for every call, such as a refused key, is never
-/// caught.
+/// flow would have given is null, or with `keep` what it had given by then. An error that would come again for every call,
+/// such as a refused key, is never caught.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Catch {
     /// The flow, by its name under `flows:`.
     flow: String,
-    /// Errors, by code (`extract.missing`) or kind (`model.*`), each with the branch that it takes. A code goes before
-    /// a kind, of several kinds the first.
+    /// Errors, by code (`extract.missing`), status of HTTP (`429`, `5xx`) or kind (`model.*`), each with the branch that
+    /// it takes. A code goes before a status, a status before a class of them, and that before a kind; of several kinds
+    /// the first.
     #[serde(default)]
     except_on: IndexMap<String, String>,
     /// Whether every other error takes the branch `default_exception_branch`.
     #[serde(default, rename = "catch_all")]
     every: bool,
-}
-
-/// Whether a text has the form of a code of an error, `extract.missing`, or of a kind, `model.*`.
-fn is_pattern(text: &str) -> bool {
-    let is_word = |word: &str| {
-        word.starts_with(|c: char| c.is_ascii_lowercase())
-            && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-    };
-    match text.strip_suffix(".*") {
-        Some(kind) => kind.split('.').all(is_word),
-        None => text.contains('.') && text.split('.').all(is_word),
-    }
+    /// Whether what the flow had given before the error is given all the same; else it is null.
+    #[serde(default)]
+    keep: bool,
 }
 
 impl Catch {
@@ -56,13 +50,9 @@ impl Catch {
             let help = "name some under `except_on`, or say `catch_all: true`";
             wrong.push(scope.bad(&["except_on"], message).help(help));
         }
-        for code in self.except_on.keys().filter(|code| !is_pattern(code)) {
-            let message = format!("`{code}` is neither the code of an error nor a kind");
-            let help = if code == "*" {
-                "for every error, say `catch_all: true`"
-            } else {
-                "write a code such as `extract.missing`, or a kind such as `model.*`; `flowrun explain` lists them"
-            };
+        for code in self.except_on.keys().filter(|code| ErrorName::parse(code).is_none()) {
+            let message = format!("`{code}` names no error");
+            let help = if code == "*" { "for every error, say `catch_all: true`" } else { ErrorName::FORMS };
             wrong.push(scope.bad_key(&["except_on", code], message).help(help));
         }
         for name in [CODE, MESSAGE] {
@@ -80,17 +70,25 @@ impl Catch {
         if error.fatal || error.code == INTERRUPTED {
             return None;
         }
-        let exact = self.except_on.get(&*error.code);
-        let by_kind = || self.except_on.iter().find(|(pattern, _)| error.matches(pattern));
-        let named = exact.or_else(|| by_kind().map(|(_, branch)| branch));
-        named.map(String::as_str).or(self.every.then_some(REST))
+        let names = self.except_on.iter().filter_map(|(name, branch)| Some((ErrorName::parse(name)?, branch)));
+        let named = names.filter(|(name, _)| name.names(error)).min_by_key(|(name, _)| name.exactness());
+        named.map(|(_, branch)| branch.as_str()).or(self.every.then_some(REST))
+    }
+
+    /// What an error comes to; outputs that are not among `given` become null.
+    fn caught(&self, error: StepError, given: &Ports) -> Result<Outcome<Ports>, StepError> {
+        let Some(branch) = self.branch_of(&error) else { return Err(error) };
+        let given = given.iter().map(|(name, value)| (name.as_ref(), value.clone()));
+        let own = [(CODE, Value::from(&*error.code)), (MESSAGE, Value::from(error.message.as_str()))];
+        let outputs: Ports = given.chain(own).collect();
+        Ok(Outcome::branch(branch, outputs).note(format!("caught {}", error.code)))
     }
 }
 
 impl Step for Catch {
     const TYPE: &'static str = "catch";
     const EFFECT: Effect = Effect::Inner;
-    const EXAMPLE: &'static str = "attempt:\n  type: catch\n  flow: write_and_judge\n  except_on: { extract.missing: no_text, \"model.*\": no_model }\n  next: { no_text: given_up, no_model: given_up }";
+    const EXAMPLE: &'static str = "attempt:\n  type: catch\n  flow: write_and_judge\n  except_on: { extract.missing: no_text, 429: too_fast, \"model.*\": no_model }\n  next: { no_text: given_up, too_fast: later, no_model: given_up }";
 
     type Input = Ports;
     type Output = Ports;
@@ -100,7 +98,7 @@ impl Step for Catch {
             inputs: vec![Port::new("NAME", Type::any()).doc("One for each input of the flow.")],
             outputs: vec![
                 Port::new("NAME", Type::any().nullable())
-                    .doc("One for each output of the flow; null when an error was caught."),
+                    .doc("One for each output of the flow; when an error was caught null, or with `keep` what it had given."),
                 Port::new(CODE, Type::string().nullable()).doc("The code of the error that was caught, or null."),
                 Port::new(MESSAGE, Type::string().nullable()).doc("Its message, or null."),
             ],
@@ -130,20 +128,20 @@ impl Step for Catch {
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
         let kind = FrameKind::Flow(self.flow.as_str().into());
-        match cx.run_flow(&self.flow, kind, |name| input.get(name).cloned()).await {
+        let flow = match cx.flow_run(&self.flow, kind, |name| input.get(name).cloned()) {
+            Ok(flow) => flow,
+            Err(error) => return self.caught(error, &Ports::empty()),
+        };
+        // What a flow has given costs a look at its slots, so it is asked for only where it is wanted.
+        let (end, given) = if self.keep { flow.run_keeping().await } else { (flow.run().await, Ports::empty()) };
+        match end {
             Ok(end) => {
                 let outputs = end.outputs.iter().map(|(name, value)| (name.as_ref(), value.clone()));
                 let own = [(CODE, Value::Null), (MESSAGE, Value::Null)];
                 let outputs: Ports = outputs.chain(own).collect();
                 Ok(Outcome::branch(end.name.as_deref().unwrap_or("next"), outputs))
             }
-            Err(error) => {
-                let Some(branch) = self.branch_of(&error) else { return Err(error) };
-                // The outputs of the flow are not given, which makes them null.
-                let own = [(CODE, Value::from(&*error.code)), (MESSAGE, Value::from(error.message.as_str()))];
-                let outputs: Ports = own.into_iter().collect();
-                Ok(Outcome::branch(branch, outputs).note(format!("caught {}", error.code)))
-            }
+            Err(error) => self.caught(error, &given),
         }
     }
 }
@@ -153,25 +151,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_and_kinds_have_a_form() {
-        for good in ["extract.missing", "model.*", "step.missing_input", "mine.a.b", "mine.*", "a.b.*"] {
-            assert!(is_pattern(good), "{good}");
-        }
-        for bad in ["", "*", ".*", "model", "model.", "model.t*", "429", "4.2", "Model.*", "TimeoutError", "a..b"]
-        {
-            assert!(!is_pattern(bad), "{bad}");
-        }
-    }
-
-    #[test]
     fn the_code_goes_before_its_kind_and_a_fatal_error_passes() {
         let named = [("test.*", "kind"), ("test.odd", "odd"), ("test.a.*", "late")];
         let named = named.map(|(code, branch)| (code.to_owned(), branch.to_owned()));
-        let mut step = Catch { flow: "f".into(), except_on: named.into_iter().collect(), every: false };
+        let mut step =
+            Catch { flow: "f".into(), except_on: named.into_iter().collect(), every: false, keep: false };
         assert_eq!(step.branch_of(&StepError::new("test.odd", "")), Some("odd"));
         assert_eq!(step.branch_of(&StepError::new("test.a.b", "")), Some("kind"));
         assert_eq!(step.branch_of(&StepError::new("other.odd", "")), None);
         assert_eq!(step.branch_of(&StepError::new("test.odd", "").fatal()), None);
+        let named = [("test.*", "kind"), ("4xx", "class"), ("429", "fast")];
+        step.except_on = named.map(|(code, branch)| (code.to_owned(), branch.to_owned())).into_iter().collect();
+        let answered = |status: &str| StepError::new("test.odd", "").detail("status", status);
+        let taken = ["429", "404", "503"].map(|status| step.branch_of(&answered(status)));
+        assert_eq!(taken, [Some("fast"), Some("class"), Some("kind")], "the more exact one");
         step.every = true;
         assert_eq!(step.branch_of(&StepError::new("other.odd", "")), Some(REST));
         assert_eq!(step.branch_of(&StepError::new("other.odd", "").fatal()), None);

@@ -3,10 +3,12 @@
 mod add_columns;
 mod branch;
 mod catch;
+mod choice;
 mod compare_tables;
 mod complete;
 mod condition;
 mod constant;
+mod error_name;
 mod extract;
 mod extract_json;
 pub mod files;
@@ -23,6 +25,7 @@ mod read_table;
 mod regex;
 mod retry;
 mod sample_rows;
+mod start;
 mod synthesize;
 mod template;
 mod write_table;
@@ -51,6 +54,8 @@ pub fn registry() -> Registry {
         .with::<catch::Catch>()
         .with::<parallel::RunParallel>()
         .with::<branch::Branch>()
+        .with::<choice::Choice>()
+        .with::<start::Start>()
         .with::<complete::Complete>()
         .with::<constant::Constant>()
         .with::<template::TemplateStep>()

@@ -20,24 +20,31 @@ use serde::Deserialize;
 
 use crate::jq::Query;
 
+mod reduce;
 mod source;
 
+use reduce::{Reducer, Reduction};
 use source::Source;
 
-/// Runs a flow for each row of a table, or each item of a list, `parallel` at once. Several sources are zipped. Gives
-/// each collected output as a list, in the order of the items, and all of them as a table.
+/// Runs a flow for each row of a table, each item of a list, or each entry of an object, which is an object with `key` and
+/// `value`; `parallel` at once. Several sources are zipped. Gives each collected output as a list, in the order of the
+/// items, or reduced to one value, and all of them as a table.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Map {
     /// The flow, by its name under `flows:`. Its other inputs are the same for every item.
     flow: String,
-    /// What is mapped over: inputs of the flow, each with the list or table whose items it gets.
+    /// What is mapped over: inputs of the flow, each with the list, object or table whose items it gets.
     over: IndexMap<String, String>,
     /// With a single source: inputs of the flow, each with a jq query on the item.
     #[serde(default)]
     unpack: IndexMap<String, String>,
     /// The outputs of the flow that are collected. Default: all.
     collect: Option<Vec<String>>,
+    /// Collected outputs that are not given as lists, each with what is made of its values: `sum`, `average`, `max` or
+    /// `min`. `append` is the list. Nulls are left out; where no value is left, a sum is 0 and the others are null.
+    #[serde(default)]
+    reduce: IndexMap<String, Reducer>,
     /// The collected output whose truth says whether an item is accepted.
     accept: Option<String>,
     /// What becomes of the map when an item fails: `fail` ends it, `skip` leaves the item out, `keep` keeps it with
@@ -105,7 +112,40 @@ impl Map {
             }
         }
         self.check_collected(scope, inner, &mut wrong);
+        self.check_reduced(scope, inner, &mut wrong);
         wrong
+    }
+
+    fn check_reduced(&self, scope: &Scope<'_>, inner: &FlowPorts, wrong: &mut Diagnostics) {
+        let collected = self.collected(&inner.outputs);
+        for (name, reducer) in &self.reduce {
+            match collected.iter().find(|(_, collected, _)| collected == name) {
+                None => {
+                    let message = format!("`reduce` names `{name}`, which is not collected");
+                    let names = collected.iter().map(|(_, name, _)| name.as_str());
+                    wrong.push(scope.bad_key(&["reduce", name], message).suggest(name, names));
+                }
+                Some((_, _, values)) if reducer.gives(values).is_none() => {
+                    let message = format!("`{name}` is {values}, which has no {}", reducer.word());
+                    wrong.push(scope.bad(&["reduce", name], message).help(
+                        "numbers and durations have a sum and an average; they, dates, times and texts a max and a min",
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// What becomes of a collected output.
+    fn reducer(&self, name: &str) -> Reducer {
+        self.reduce.get(name).copied().unwrap_or(Reducer::Append)
+    }
+
+    /// The reductions that are to be made, each with the place of its output among those collected.
+    fn reductions(&self, collected: &[(usize, String, Type)]) -> Vec<(usize, Reduction)> {
+        let all = collected.iter().enumerate().map(|(place, (_, name, _))| (place, self.reducer(name), name));
+        let one = all.filter(|(_, reducer, _)| *reducer != Reducer::Append);
+        one.map(|(place, reducer, name)| (place, Reduction::new(reducer, name))).collect()
     }
 
     fn check_collected(&self, scope: &Scope<'_>, inner: &FlowPorts, wrong: &mut Diagnostics) {
@@ -216,7 +256,8 @@ impl Step for Map {
                     .doc("One for each input of the flow that `over` and `unpack` do not give."),
             ],
             outputs: vec![
-                Port::new("NAME", Type::list(Type::any())).doc("One list for each collected output."),
+                Port::new("NAME", Type::list(Type::any()))
+                    .doc("One list for each collected output; with `reduce` one value."),
                 Port::new("table", Type::table()).doc("The collected outputs as columns."),
             ],
             branches: vec!["next".into()],
@@ -226,13 +267,16 @@ impl Step for Map {
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {
         let inner = scope.flow(&self.flow, &["flow"])?;
         self.check(scope, &inner).into_result()?;
-        let items: Type = Kind::Union(vec![Type::list(Type::any()), Type::table()]).into();
+        let items: Type = Kind::Union(vec![Type::list(Type::any()), Type::table(), Type::object()]).into();
         let sources =
             self.over.iter().map(|(name, from)| Port::new(name, items.clone()).wired(from, &["over", name]));
         let given = |p: &Port| self.over.contains_key(&p.name) || self.unpack.contains_key(&p.name);
         let shared = inner.inputs.iter().filter(|p| !given(p)).cloned();
         let inputs = sources.chain(shared).collect();
-        let lists = self.collected(&inner.outputs).into_iter().map(|(_, name, t)| Port::new(name, Type::list(t)));
+        let lists = self.collected(&inner.outputs).into_iter().map(|(_, name, values)| {
+            let given = self.reducer(&name).gives(&values).unwrap_or_else(Type::any);
+            Port::new(name, given)
+        });
         let mapped = Rows::Mapped(self.over.keys().cloned().collect());
         let outputs = lists.chain([Port::new("table", Type::table()).rows(mapped)]).collect();
         Ok(Signature::new(inputs, outputs))
@@ -267,6 +311,7 @@ impl Step for Map {
         let parts = cx.resource::<Parts>().ok().filter(|_| cx.is_top()).map(|parts| (parts, key.as_str()));
         let mut rows = RowWriter::new(schema, types, parts);
         let keep = self.on_item_error == OnItemError::Keep;
+        let mut reductions = self.reductions(&collected);
         let counts = cx
             .run_items(&plan, items, |record| {
                 let source_row = Value::Int(i64::try_from(record.index).unwrap_or(i64::MAX));
@@ -275,6 +320,9 @@ impl Step for Map {
                     Err(_) if keep => collected.iter().map(|_| Value::Null).collect(),
                     Err(_) => return Ok(()),
                 };
+                for (place, reduction) in &mut reductions {
+                    reduction.add(&values[*place])?;
+                }
                 let row: Vec<Value> = values.into_iter().chain([source_row]).collect();
                 Ok(rows.push(&row)?)
             })
@@ -289,14 +337,23 @@ impl Step for Map {
             return Err(error);
         }
         let table = rows.finish()?.mapped_from(&tables);
-        Ok(Outcome::next(outputs(&collected, &table)))
+        let mut reduced = Vec::with_capacity(reductions.len());
+        for (place, reduction) in reductions {
+            reduced.push((place, reduction.finish(&collected[place].2)?));
+        }
+        Ok(Outcome::next(outputs(&collected, &table, &reduced)))
     }
 }
 
-/// The table, and each of its columns as a list that is built when somebody reads it.
-fn outputs(collected: &[(usize, String, Type)], table: &Table) -> Ports {
+/// The table, and each of its columns as a list that is built when somebody reads it, or as the value that it was reduced
+/// to.
+fn outputs(collected: &[(usize, String, Type)], table: &Table, reduced: &[(usize, Value)]) -> Ports {
     let lists = collected.iter().enumerate().map(|(column, (_, name, column_type))| {
-        (Arc::from(name.as_str()), Value::List(column_view(table, column, column_type.clone())))
+        let given = match reduced.iter().find(|(place, _)| *place == column) {
+            Some((_, value)) => value.clone(),
+            None => Value::List(column_view(table, column, column_type.clone())),
+        };
+        (Arc::from(name.as_str()), given)
     });
     lists.chain([(Arc::<str>::from("table"), Value::Table(table.clone()))]).collect()
 }

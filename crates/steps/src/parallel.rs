@@ -15,16 +15,15 @@ use flowrun_core::signature::{Port, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::types::Type;
 use flowrun_core::value::{Object, Value};
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::task::JoinSet;
 
 const BRANCHES: &str = "branches";
 const ERRORS: &str = "errors";
 
-/// Runs several flows at once, each in a frame of its own. They share inputs by name, and the step gives the outputs of
-/// all.
+/// Runs several flows at once, spread over the cores, each in a frame of its own. They share inputs by name, and the step
+/// gives the outputs of all.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunParallel {
@@ -34,7 +33,7 @@ pub(crate) struct RunParallel {
     /// `collect` runs all to their ends, gives null for what a failed one would have given, and says in `errors` why.
     #[serde(default)]
     on_error: OnFlowError,
-    /// How many flows run at once. Default: all.
+    /// How many flows run at once. Default: all. `--parallel N` lowers it, and never raises it.
     max_parallel: Option<Late<NonZeroUsize>>,
 }
 
@@ -104,11 +103,6 @@ fn united_outputs(flows: &Flows<'_>) -> United {
     (united.into_iter().map(|(_, port)| port).collect(), wrong)
 }
 
-async fn run_one(cx: &StepCx<'_>, place: usize, name: &str, input: &Ports) -> (usize, Result<FlowEnd, StepError>) {
-    let kind = FrameKind::Flow(name.into());
-    (place, cx.run_flow(name, kind, |port| input.get(port).cloned()).await)
-}
-
 impl RunParallel {
     /// The ports of all flows, or all that is wrong with how they are named.
     fn inner(&self, scope: &Scope<'_>) -> Result<Vec<(&str, FlowPorts)>, Diagnostics> {
@@ -130,6 +124,12 @@ impl RunParallel {
         }
         // A flow with errors of its own adds nothing here; they are told where they are.
         if inner.len() == self.flows.len() { Ok(inner) } else { Err(wrong) }
+    }
+
+    fn most_at_once(&self, cx: &StepCx<'_>) -> Result<usize, StepError> {
+        let most = self.max_parallel.as_ref().map(|most| most.get(cx)).transpose()?;
+        let most = most.map_or(self.flows.len(), NonZeroUsize::get);
+        Ok(cx.options().parallel.map_or(most, |cap| most.min(cap)).max(1))
     }
 
     /// Whether the error of a flow ends the step.
@@ -214,24 +214,35 @@ impl Step for RunParallel {
     }
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
-        let most = match &self.max_parallel {
-            Some(most) => most.get(cx)?.get(),
-            None => self.flows.len(),
-        };
+        let most = self.most_at_once(cx)?;
         let mut waiting = self.flows.iter().enumerate();
-        let mut running = FuturesUnordered::new();
-        for (place, name) in waiting.by_ref().take(most) {
-            running.push(run_one(cx, place, name, &input));
-        }
+        let mut running = JoinSet::new();
         let mut ended = Vec::with_capacity(self.flows.len());
-        while let Some((place, result)) = running.next().await {
-            match result {
-                // Those that still run are dropped with `running`.
-                Err(error) if self.ends_at(&error) => return Err(error),
-                result => ended.push((place, result)),
+        loop {
+            while running.len() < most
+                && let Some((place, name)) = waiting.next()
+            {
+                let kind = FrameKind::Flow(name.as_str().into());
+                let flow = cx.flow_run(name, kind, |port| input.get(port).cloned());
+                running.spawn(async move {
+                    match flow {
+                        Ok(flow) => (place, flow.run().await),
+                        Err(error) => (place, Err(error)),
+                    }
+                });
             }
-            if let Some((place, name)) = waiting.next() {
-                running.push(run_one(cx, place, name, &input));
+            match running.join_next().await {
+                None => break,
+                Some(Ok((_, Err(error)))) if self.ends_at(&error) => {
+                    // Nothing of the others happens after the step has ended.
+                    running.shutdown().await;
+                    return Err(error);
+                }
+                Some(Ok(end)) => ended.push(end),
+                Some(Err(broken)) => {
+                    let message = format!("a flow ended without an answer: {broken}");
+                    return Err(StepError::new("engine.worker", message));
+                }
             }
         }
         ended.sort_by_key(|(place, _)| *place);

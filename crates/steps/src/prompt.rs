@@ -22,7 +22,7 @@ use crate::models::Models;
 use crate::template::inputs_of;
 
 /// Asks a model and gives its reply as text. A reply that was cut short is the error `model.truncated`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Prompt {
     /// The model, by its name under `models:`.
@@ -62,6 +62,45 @@ struct MessageText {
 }
 
 impl Prompt {
+    /// One message to a model, for steps that ask in their own words.
+    pub(crate) fn of(model: &str, text: Text, offline: Option<OfflineText>) -> Self {
+        Self { model: model.to_owned(), template: Some(text), offline, ..Self::default() }
+    }
+
+    /// Most tokens of the reply, and how freely the model chooses its words.
+    #[must_use]
+    pub(crate) fn tuned(
+        self,
+        max_tokens: Option<Late<std::num::NonZeroU32>>,
+        temperature: Option<Late<f64>>,
+    ) -> Self {
+        Self { max_tokens, temperature, ..self }
+    }
+
+    /// Asks, and gives the reply as text.
+    pub(crate) async fn reply(&self, cx: &StepCx<'_>, input: &Ports) -> Result<String, StepError> {
+        let place = cx.model(&self.model);
+        let model = place.and_then(|place| cx.resource::<Models>().ok()?.get(place)).ok_or_else(|| {
+            StepError::new("engine.resource", format!("the run has no model `{}`", self.model)).fatal()
+        })?;
+        let messages = self.render(input)?;
+        let prompt: Vec<(String, String)> = if cx.is_preview() {
+            messages.iter().map(|m| (role_word(m.role).to_owned(), m.content.clone())).collect()
+        } else {
+            Vec::new()
+        };
+        let text = if model.is_offline() {
+            self.answer_offline(cx, model, input)?
+        } else {
+            self.answer(cx, model, messages).await?
+        };
+        if cx.is_preview() {
+            let at = cx.address();
+            cx.emit(&Event::Answered { at: &at, model: &self.model, prompt: &prompt, reply: &text });
+        }
+        Ok(text)
+    }
+
     fn texts(&self) -> impl Iterator<Item = (Role, &Text)> {
         let system = self.system.iter().map(|t| (Role::System, t));
         let user = self.template.iter().map(|t| (Role::User, t));
@@ -205,25 +244,7 @@ impl Step for Prompt {
     }
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
-        let place = cx.model(&self.model);
-        let model = place.and_then(|place| cx.resource::<Models>().ok()?.get(place)).ok_or_else(|| {
-            StepError::new("engine.resource", format!("the run has no model `{}`", self.model)).fatal()
-        })?;
-        let messages = self.render(&input)?;
-        let prompt: Vec<(String, String)> = if cx.is_preview() {
-            messages.iter().map(|m| (role_word(m.role).to_owned(), m.content.clone())).collect()
-        } else {
-            Vec::new()
-        };
-        let text = if model.is_offline() {
-            self.answer_offline(cx, model, &input)?
-        } else {
-            self.answer(cx, model, messages).await?
-        };
-        if cx.is_preview() {
-            let at = cx.address();
-            cx.emit(&Event::Answered { at: &at, model: &self.model, prompt: &prompt, reply: &text });
-        }
+        let text = self.reply(cx, &input).await?;
         Ok(Outcome::next(Ports::one("output", text)))
     }
 }

@@ -73,6 +73,12 @@ codes! {
     /// A definition that hides another.
     SHADOWED = "W0302", "a definition hides another",
         "A model or flow has the name of one further out, which steps below can no longer reach.";
+    /// A step that reads its own earlier output by name.
+    SELF_FED = "W0304", "a step feeds itself",
+        "When the step runs again, an input that nothing but its name wires takes what the step itself gave before, and no longer what it took the first time. Where that is meant, say so: `with: { NAME: [inputs.NAME, STEP.NAME] }` takes what was given last; else wire it to where it always comes from, or give the output another name.";
+    /// An input by name that one of several steps gives.
+    SEVERAL_PRODUCERS = "W0305", "an input that one of several steps gives",
+        "An input that nothing but its name wires comes from one step, and on some paths a later step gives that name as well, which then counts. Where that is meant, say so: `with: { NAME: [ONE.NAME, OTHER.NAME] }` takes what was given last; else wire it to the one that is meant. Tables, steps of which only one can run, and what a retry edge brings back are not warned of.";
     /// A condition that is no boolean.
     NOT_BOOLEAN = "W0303", "a condition that is no boolean",
         "`until` or `accept` names an output of another type; its truth decides: false, 0, \"\", [], {} and null are not true.";

@@ -128,8 +128,18 @@ fn find(name: &Spanned<String>, names: &[&str], found: &mut Diagnostics) -> Opti
     place
 }
 
+/// A step that stands for the beginning of the flow stands at its beginning.
+pub(super) fn check_beginning(steps: &[Decoded<'_>], found: &mut Diagnostics) {
+    for step in steps.iter().skip(1).filter(|s| s.signature.begins) {
+        let name = &step.spec.name;
+        let message = format!("`{}` is a `{}` step, and not the first of its flow", name.value, step.type_name);
+        let wrong = Diagnostic::error(codes::BAD_CONFIG, message, place(&name.span, &step.spec.span));
+        found.push(wrong.help("put it before all others, or leave it out: `inputs.NAME` is seen everywhere"));
+    }
+}
+
 /// The steps to which an edge can lead, and whether it can end the flow.
-fn targets(edge: &Edge, bounded: bool, to: &mut Vec<usize>) -> bool {
+pub(super) fn targets(edge: &Edge, bounded: bool, to: &mut Vec<usize>) -> bool {
     match edge {
         Edge::Step(step) => {
             to.push(*step);
@@ -193,7 +203,7 @@ fn check_loops(spec: &FlowSpec, graph: &Graph, found: &mut Diagnostics) {
     }
 }
 
-fn draw(graph: &Graph, bounded: bool) -> DiGraph<(), ()> {
+pub(super) fn draw(graph: &Graph, bounded: bool) -> DiGraph<(), ()> {
     let mut drawn = DiGraph::with_capacity(graph.edges.len(), graph.edges.len());
     let nodes: Vec<_> = graph.edges.iter().map(|_| drawn.add_node(())).collect();
     for (from, branches) in graph.edges.iter().enumerate() {

@@ -3,6 +3,7 @@
 
 pub mod codes;
 mod control;
+mod lints;
 mod models;
 mod rows;
 mod scope;
@@ -172,6 +173,7 @@ impl<'a> Compiler<'a> {
         let steps: Vec<Decoded<'_>> = spec.steps.iter().map(decode).collect();
         let names: Vec<&str> = spec.steps.iter().map(|s| s.name.value.as_str()).collect();
         let graph = control::build(spec, &names, &steps, &mut self.found.borrow_mut());
+        control::check_beginning(&steps, &mut self.found.borrow_mut());
         // Flows that nothing runs are checked all the same.
         for (name, _) in &spec.flows {
             if let Some(inner) = env.find_flow(&name.value)
@@ -185,6 +187,7 @@ impl<'a> Compiler<'a> {
             return None;
         }
         rows::check(&steps, &wired, &mut self.found.borrow_mut());
+        lints::check(&steps, &graph, &wired, &mut self.found.borrow_mut());
         Some(assemble(spec, steps, graph, wired))
     }
 

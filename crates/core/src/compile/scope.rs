@@ -87,6 +87,18 @@ impl<'a> Scope<'a> {
         self.compiler.report(Diagnostic::warning(code, message, &self.span(path)));
     }
 
+    /// The inputs that the flow around the step lists; none where it lists none and has what its steps want.
+    pub fn listed_inputs(&self) -> Vec<Port> {
+        let mut ports: Vec<Port> = Vec::new();
+        for input in self.env.spec.inputs.iter().flatten() {
+            // A name that stands twice is reported where the flow is wired.
+            if !ports.iter().any(|p| p.name == input.name.value) {
+                ports.push(Port::new(&input.name.value, input.value_type.clone()));
+            }
+        }
+        ports
+    }
+
     /// The ports of a flow that the step runs; `path` leads to its name in the configuration.
     ///
     /// # Errors

@@ -509,7 +509,8 @@ impl Wirer<'_> {
         let mut given = Vec::new();
         for name in names {
             let (producers, open) = self.walk_back(last.to_vec(), |s, o| self.steps[s].outputs[o] == name);
-            if !open && !producers.is_empty() {
+            let only_begins = producers.iter().all(|(s, _)| self.steps[*s].signature.begins);
+            if !open && !only_begins {
                 let port = Port::new(name, self.joined_type(&producers));
                 given.push((port, From::Slot(self.slots.slot(Key::Name(name.to_owned())))));
             }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Frame, State, walk};
+use super::frame::{Frame, State, walk, walk_keeping};
 use super::{ItemFailure, Run, RunOptions};
 use crate::address::{Address, FrameKind};
 use crate::cast::cast;
@@ -58,6 +58,29 @@ fn unreadable(error: serde_json::Error) -> StepError {
 #[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
 fn not_kept(error: serde_json::Error) -> StepError {
     StepError::new("journal.record", format!("an outcome cannot be kept: {error}"))
+}
+
+/// A flow that is about to run in a frame of its own. It has all that it needs, so a step may spawn it.
+pub struct FlowRun {
+    run: Arc<Run>,
+    flow: Arc<Flow>,
+    inputs: Vec<Value>,
+    frame: Frame,
+}
+
+impl FlowRun {
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// The error of the step that failed in it.
+    pub async fn run(self) -> Result<FlowEnd, StepError> {
+        walk(&self.run, &self.flow, self.inputs, &self.frame).await
+    }
+
+    /// Runs it to its end; where a step fails in it, also gives those of its outputs that steps had given by then.
+    pub async fn run_keeping(self) -> (Result<FlowEnd, StepError>, Ports) {
+        walk_keeping(&self.run, &self.flow, self.inputs, &self.frame).await
+    }
 }
 
 impl<'a> StepCx<'a> {
@@ -290,10 +313,23 @@ impl<'a> StepCx<'a> {
         &self,
         name: &str,
         kind: FrameKind,
-        mut give: impl FnMut(&str) -> Option<Value>,
+        give: impl FnMut(&str) -> Option<Value>,
     ) -> Result<FlowEnd, StepError> {
+        self.flow_run(name, kind, give)?.run().await
+    }
+
+    /// As [`StepCx::run_flow`], which it is the first half of: nothing runs yet.
+    ///
+    /// # Errors
+    /// When an input is missing or not of its type.
+    pub fn flow_run(
+        &self,
+        name: &str,
+        kind: FrameKind,
+        give: impl FnMut(&str) -> Option<Value>,
+    ) -> Result<FlowRun, StepError> {
         let flow = self.flow(name)?;
-        let inputs = flow_inputs(flow, |input| give(input))?;
+        let inputs = flow_inputs(flow, give)?;
         let trials_before = match kind {
             FrameKind::Trial(n) => n.saturating_sub(1),
             _ => 0,
@@ -303,7 +339,7 @@ impl<'a> StepCx<'a> {
             attempt: self.attempt + trials_before,
             item: self.frame.item.clone(),
         };
-        walk(self.run, flow, inputs, &frame).await
+        Ok(FlowRun { run: Arc::clone(self.run), flow: Arc::clone(flow), inputs, frame })
     }
 }
 

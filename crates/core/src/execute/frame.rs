@@ -32,9 +32,24 @@ pub(super) struct Frame {
 pub(super) struct State {
     pub(super) slots: Vec<Option<Value>>,
     pub(super) visits: Vec<u32>,
+    /// The step that runs, until its outputs are in their slots.
+    running: Option<usize>,
 }
 
 impl State {
+    fn new(flow: &Flow, inputs: Vec<Value>) -> Self {
+        let mut slots = vec![None; flow.slots];
+        for (value, filled) in inputs.into_iter().zip(&flow.input_slots) {
+            fill(&mut slots, filled, value);
+        }
+        Self { slots, visits: vec![0; flow.steps.len()], running: None }
+    }
+
+    /// Whether a step has given its outputs at least once.
+    fn has_given(&self, step: usize) -> bool {
+        self.visits[step] > u32::from(self.running == Some(step))
+    }
+
     pub(super) fn read(&self, from: &From) -> Option<Value> {
         match from {
             From::Slot(slot) => self.slots[*slot].clone(),
@@ -52,10 +67,35 @@ pub(super) async fn walk(
     inputs: Vec<Value>,
     frame: &Frame,
 ) -> Result<FlowEnd, StepError> {
-    let mut state = State { slots: vec![None; flow.slots], visits: vec![0; flow.steps.len()] };
-    for (value, slots) in inputs.into_iter().zip(&flow.input_slots) {
-        fill(&mut state.slots, slots, value);
-    }
+    go(run, flow, &mut State::new(flow, inputs), frame).await
+}
+
+/// As [`walk`], and where a step fails, those outputs of the flow that steps had given by then.
+pub(super) async fn walk_keeping(
+    run: &Arc<Run>,
+    flow: &Arc<Flow>,
+    inputs: Vec<Value>,
+    frame: &Frame,
+) -> (Result<FlowEnd, StepError>, Ports) {
+    let mut state = State::new(flow, inputs);
+    let end = go(run, flow, &mut state, frame).await;
+    let given = if end.is_err() { given_so_far(flow, &state) } else { Ports::empty() };
+    (end, given)
+}
+
+/// A name may stand for an input of the flow until a step gives it; such a value is not one that was made.
+fn given_so_far(flow: &Flow, state: &State) -> Ports {
+    let made = |from: &From| {
+        let From::Slot(slot) = from else { return true };
+        let fills = |step: &FlowStep| step.output_slots.iter().flatten().any(|filled| filled == slot);
+        let mut makers = flow.steps.iter().enumerate().filter(|(_, step)| fills(step)).peekable();
+        makers.peek().is_none() || makers.any(|(n, _)| state.has_given(n))
+    };
+    let sources = flow.output_names.iter().zip(&flow.output_sources).filter(|(_, from)| made(from));
+    sources.filter_map(|(name, from)| Some((Arc::clone(name), state.read(from)?))).collect()
+}
+
+async fn go(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) -> Result<FlowEnd, StepError> {
     let top = frame.address.step_name().is_none();
     let tell = top || run.observers.wants_inner();
     let mut retries = 0;
@@ -66,14 +106,16 @@ pub(super) async fn walk(
         }
         let step = &flow.steps[at];
         state.visits[at] += 1;
+        state.running = Some(at);
         let visit = state.visits[at];
-        let cx = StepCx::new(run, step, frame, &state, visit, frame.attempt + retries);
-        let Taken { values, edge } = take_step(&cx, step, &state, tell).await?;
-        let Some(edge) = edge else { return finish(flow, &state, Some(Arc::clone(&step.name))) };
+        let cx = StepCx::new(run, step, frame, state, visit, frame.attempt + retries);
+        let Taken { values, edge } = take_step(&cx, step, state, tell).await?;
+        let Some(edge) = edge else { return finish(flow, state, Some(Arc::clone(&step.name))) };
         for (value, slots) in values.into_iter().zip(&step.output_slots) {
             fill(&mut state.slots, slots, value);
         }
-        let go = follow(step, edge, &state).map_err(|mut error| {
+        state.running = None;
+        let go = follow(step, edge, state).map_err(|mut error| {
             error.at.get_or_insert_with(|| frame.address.step(&step.name, visit));
             error
         })?;
@@ -86,7 +128,7 @@ pub(super) async fn walk(
                     item.retries.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Go::End => return finish(flow, &state, None),
+            Go::End => return finish(flow, state, None),
         }
     }
     let message = format!("the flow `{}` has not ended after {} steps", flow.name, flow.max_steps);

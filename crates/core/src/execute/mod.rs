@@ -22,7 +22,7 @@ use crate::journal::{Journal, NoJournal};
 use crate::ports::Ports;
 use crate::value::Value;
 
-pub use context::{FlowEnd, StepCx};
+pub use context::{FlowEnd, FlowRun, StepCx};
 pub use items::{ItemPlan, OnItemError};
 
 /// What the person who started a run asked for.

@@ -16,6 +16,17 @@ macro_rules! field {
         #[derive(Clone, Debug)]
         pub struct $name(Arc<$inner>);
 
+        impl $name {
+            /// Parses a text.
+            ///
+            /// # Errors
+            /// When it does not parse.
+            pub fn parse(source: &str) -> Result<Self, super::TemplateError> {
+                let parse: fn(&str) -> Result<$inner, super::TemplateError> = $parse;
+                parse(source).map(|parsed| Self(Arc::new(parsed)))
+            }
+        }
+
         impl Deref for $name {
             type Target = $inner;
 
@@ -27,8 +38,7 @@ macro_rules! field {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let source = String::deserialize(deserializer)?;
-                let parse: fn(&str) -> Result<$inner, super::TemplateError> = $parse;
-                parse(&source).map(|parsed| Self(Arc::new(parsed))).map_err(de::Error::custom)
+                Self::parse(&source).map_err(de::Error::custom)
             }
         }
 

@@ -1,15 +1,16 @@
-//! What a map runs over: a table's rows, or a list's items.
+//! What a map runs over: a table's rows, a list's items, or an object's entries.
 
 use std::sync::Arc;
 
 use flowrun_core::error::StepError;
 use flowrun_core::table::Table;
-use flowrun_core::value::{List, Value};
+use flowrun_core::value::{Keys, List, Object, Value};
 
 /// A source of items.
 pub(super) enum Source {
     Rows(Table),
     Items(List),
+    Entries(Object),
 }
 
 type Items = Box<dyn Iterator<Item = Result<Value, StepError>> + Send>;
@@ -20,9 +21,10 @@ impl Source {
         match value {
             Value::Table(table) => Ok(Self::Rows(table)),
             Value::List(list) => Ok(Self::Items(list)),
+            Value::Object(object) => Ok(Self::Entries(object)),
             other => {
                 let message = format!("`{name}` is mapped over, and is {other} ({})", other.type_name());
-                Err(StepError::new("map.source", message).help("map over a list or a table"))
+                Err(StepError::new("map.source", message).help("map over a list, an object or a table"))
             }
         }
     }
@@ -30,7 +32,7 @@ impl Source {
     pub(super) fn table(&self) -> Option<&Table> {
         match self {
             Self::Rows(table) => Some(table),
-            Self::Items(_) => None,
+            Self::Items(_) | Self::Entries(_) => None,
         }
     }
 
@@ -38,6 +40,7 @@ impl Source {
         match self {
             Self::Rows(table) => Ok(table.count()?),
             Self::Items(list) => Ok(list.len() as u64),
+            Self::Entries(object) => Ok(object.len() as u64),
         }
     }
 
@@ -53,6 +56,16 @@ impl Source {
                 Box::new(std::iter::from_fn(move || {
                     next += 1;
                     list.get(next - 1).cloned().map(Ok)
+                }))
+            }
+            Self::Entries(object) => {
+                let keys = Keys::new(vec!["key".into(), "value".into()]);
+                let mut next = 0;
+                Box::new(std::iter::from_fn(move || {
+                    let (key, value) = (object.keys().names().get(next)?, object.values().get(next)?);
+                    next += 1;
+                    let entry = vec![Value::String(Arc::clone(key)), value.clone()];
+                    Some(Ok(Object::of_shape(Arc::clone(&keys), entry).into()))
                 }))
             }
         })
