@@ -192,6 +192,22 @@ fn changes_are_accepted_and_only_other_requests_are_made_again() {
 }
 
 #[test]
+fn a_request_that_was_changed_is_made_again() {
+    let mock = Mock::start(slow(1.0));
+    let sandbox = Sandbox::new().models(&mock);
+    let flow = ASK.replace("flows:\n", "  stop: { type: template, template: \"{{ nothing }}\" }\nflows:\n");
+    let flow = flow.replace("inputs: {", "inputs: { nothing: { type: any, default: null },");
+    sandbox.write("flow.yaml", &flow);
+    // Every call is answered; the last step fails.
+    assert_eq!(sandbox.run(["flow.yaml"]).code, Some(1));
+    assert_eq!(mock.counters().requests, 40);
+    let mended = flow.replace("{{ nothing }}", "mended");
+    sandbox.write("flow.yaml", mended.replace("row.id }}.", "row.id }}{{ '!' if row.id == 1 else '.' }}"));
+    sandbox.must_run(["resume", "--accept-changes"]);
+    assert_eq!(mock.counters().requests, 41, "one question is another one");
+}
+
+#[test]
 fn a_file_that_was_read_must_be_the_same() {
     let mock = Mock::start(slow(20.0));
     let sandbox = Sandbox::with_flows().models(&mock);

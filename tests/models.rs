@@ -101,7 +101,7 @@ fn a_refused_request_is_not_tried_again() {
 
 #[test]
 fn a_reply_that_was_cut_short_is_an_error() {
-    let cut = Rule { finish_reason: "length".to_owned(), ..Rule::new("Say yes", "Yes, and") };
+    let cut = Rule::new("Say yes", "Yes, and").finish("length");
     assert_snapshot!(failing(Plan { rules: vec![cut], ..Plan::default() }));
 }
 

@@ -109,6 +109,7 @@ const RUN_CODES: &[(&str, Codes)] = &[
     ("Writing", WRITE),
     ("Steps that make tables", MAKING),
     ("Maps", MAP),
+    ("Prompts", PROMPTS),
     ("Texts", TEXTS),
     ("Choices", CHOICE),
     ("The engine", ENGINE),
@@ -320,6 +321,29 @@ const MAP: Codes = &[
         "map.all_failed",
         "every item failed, so that the map has nothing to give, whatever `on_item_error` says. The first failure is \
          shown; the others stand in the failures file.",
+    ),
+];
+
+const PROMPTS: Codes = &[
+    (
+        "model.structure",
+        "the reply does not have the form that `fields` or `output_schema` says, and the model, shown its reply and what is \
+         wrong with it, did not mend it (an offline text is asked once). The details keep both replies as they came. Retry \
+         the step, `retry_on: [model.structure]`, take another `mode`, or say in the prompt what each field means.",
+    ),
+    (
+        "model.no_logprobs",
+        "the step asks for `top_logprobs`, and the endpoint gives none. Leave it out, or take another model.",
+    ),
+    (
+        "prompt.image",
+        "an input that `images` names is no picture: no `http` or `https` address, no `data:` address of a picture, and no \
+         PNG, JPEG, GIF or WebP file of at most 10 MiB.",
+    ),
+    (
+        "prompt.history",
+        "what came as `chat_history` is no list of messages, each an object with a `role` (`system`, `user`, `assistant` or \
+         `agent`) and a text as its `content`.",
     ),
 ];
 

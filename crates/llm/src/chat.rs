@@ -4,6 +4,7 @@ use std::ops::{Add, AddAssign};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::Settings;
 
@@ -27,12 +28,15 @@ pub struct Message {
     pub role: Role,
     /// The text.
     pub content: String,
+    /// Pictures that go with the text: addresses, or `data:` addresses that hold the picture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
 }
 
 impl Message {
     /// A message with the given role.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into() }
+        Self { role, content: content.into(), images: Vec::new() }
     }
 
     /// A system message.
@@ -51,8 +55,54 @@ impl Message {
     }
 }
 
+/// The form that a reply must have: the server keeps the model to it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReplySchema {
+    /// A name for it, of letters, digits, `_` and `-`.
+    pub name: String,
+    /// The JSON schema.
+    pub schema: Value,
+    /// Whether the server guarantees the form; it does so only for schemas whose objects are closed.
+    pub strict: bool,
+}
+
+/// A tool that the model may call.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ToolSpec {
+    /// Its name, of letters, digits, `_` and `-`.
+    pub name: String,
+    /// What it is for, for the model.
+    pub description: String,
+    /// The JSON schema of its arguments, an object.
+    pub parameters: Value,
+    /// As [`ReplySchema::strict`].
+    pub strict: bool,
+}
+
+/// Whether the model has to call a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum ToolChoice {
+    /// The tool of this name.
+    Named(String),
+    /// Any of them.
+    Required,
+}
+
+/// A call of a tool that the model asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// What the model calls this call; empty where it gives no name.
+    #[serde(default)]
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// The arguments as the model wrote them: JSON, unless it made a mistake.
+    #[serde(default)]
+    pub arguments: String,
+}
+
 /// One call of a model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ChatRequest {
     /// The conversation so far; the model writes its next message.
     pub messages: Vec<Message>,
@@ -62,6 +112,12 @@ pub struct ChatRequest {
     /// What names this call in the run, as hexadecimal digits. It is sent as `X-Client-Request-Id`, is the
     /// same for every try of the call, and gives `seed: auto` its value.
     pub identity: String,
+    /// The form that the reply must have, where the server is to see to it.
+    pub reply_schema: Option<ReplySchema>,
+    /// Tools that the model may call. Without any, a reply without a text is an error.
+    pub tools: Vec<ToolSpec>,
+    /// Whether it has to call one. Nothing said, it may answer with a text too.
+    pub tool_choice: Option<ToolChoice>,
 }
 
 /// Why the model stopped writing.
@@ -119,7 +175,7 @@ impl From<FinishReason> for String {
 /// A model's answer. It is plain data: what a journal keeps and gives back on resume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// The text, as the model wrote it. Never empty.
+    /// The text, as the model wrote it. Empty only where it calls a tool.
     pub text: String,
     /// Why the model stopped.
     pub finish_reason: FinishReason,
@@ -129,6 +185,12 @@ pub struct Reply {
     pub tries: u32,
     /// The model that the reply names; servers often answer with a dated version of the one asked for.
     pub served_by: Option<String>,
+    /// The tools that it calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// How likely each token was, where the request asked for it: what the server lists for the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Vec<Value>>,
 }
 
 /// Tokens of one reply, or of many added up.
@@ -187,11 +249,20 @@ mod tests {
                 usage: Usage { input_tokens: 3, output_tokens: 2, reported: false },
                 tries: 2,
                 served_by: Some("small".to_owned()),
+                tool_calls: Vec::new(),
+                logprobs: None,
             };
             let json = serde_json::to_string(&reply).unwrap();
             assert!(json.contains(&format!("\"finish_reason\":\"{word}\"")), "{json}");
             assert_eq!(serde_json::from_str::<Reply>(&json).unwrap(), reply);
         }
+    }
+
+    #[test]
+    fn a_plain_reply_is_kept_as_it_always_was() {
+        let kept = r#"{"text":"a","finish_reason":"stop","usage":{"input_tokens":3,"output_tokens":1,"reported":true},"tries":1,"served_by":null}"#;
+        let reply: Reply = serde_json::from_str(kept).unwrap();
+        assert_eq!(serde_json::to_string(&reply).unwrap(), kept);
     }
 
     #[test]

@@ -94,6 +94,7 @@ impl ModelConfig {
             frequency_penalty: self.frequency_penalty,
             presence_penalty: self.presence_penalty,
             seed: self.seed,
+            top_logprobs: None,
             extra: self.extra.clone(),
         }
     }

@@ -31,14 +31,16 @@ mod settings;
 mod transport;
 mod wire;
 
-pub use chat::{ChatRequest, FinishReason, Message, Reply, Role, Usage};
+pub use chat::{
+    ChatRequest, FinishReason, Message, Reply, ReplySchema, Role, ToolCall, ToolChoice, ToolSpec, Usage,
+};
 pub use choice::{ModelChoice, ModelOverride, ModelOverrideError};
 pub use config::{MaxTokensKey, ModelConfig, Provider, RetryConfig};
 pub use error::{ModelError, ModelErrorKind};
 pub use models::{Answerer, BindError, Binder, BoundModel, Environment, EnvironmentError, OfflineReason};
 pub use openai::OpenAiModel;
 pub use secret::{BaseUrl, BaseUrlError, Secret};
-pub use settings::{SeedSetting, Settings};
+pub use settings::{SeedSetting, Settings, extra as extra_fields};
 pub use transport::{HttpClient, HttpClientError};
 
 /// The `tracing` targets that a program should switch off.

@@ -79,10 +79,9 @@ impl OpenAiModel {
         })?;
         let wire = WireRequest {
             model: &self.model,
-            messages: &request.messages,
+            request,
             settings: request.settings.over(&self.settings),
             max_tokens_key: self.max_tokens_key,
-            identity: &request.identity,
         };
         let mut tries = 1;
         loop {
@@ -111,7 +110,7 @@ impl OpenAiModel {
         let headers = HeaderMap::from_iter([(REQUEST_ID, identity)]);
         let refused = |error| received(error, &self.host, self.key.as_ref());
         let reply: WireReply = self.client.chat().headers(headers).create_byot(wire).await.map_err(refused)?;
-        reply.into_reply(&self.host, wire.messages)
+        reply.into_reply(&self.host, wire.request)
     }
 }
 

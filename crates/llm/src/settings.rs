@@ -6,13 +6,13 @@ use std::num::NonZeroU32;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::number;
 
 /// Settings of one call, merged over the model's: each one that is set wins, the others stay.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Most tokens that the model may write.
@@ -38,6 +38,8 @@ pub struct Settings {
     /// The sampling seed that is sent: an integer, or `auto` for one that follows from the call's identity,
     /// so that every call has its own and a repeated run has the same ones.
     pub seed: Option<SeedSetting>,
+    /// How many of the likeliest tokens are listed at each place of the reply, beside the one that was taken.
+    pub top_logprobs: Option<u8>,
     /// Further fields of the request's JSON, such as `reasoning_effort` or `response_format`. They are merged
     /// field by field over the model's own.
     #[serde(deserialize_with = "extra")]
@@ -55,6 +57,7 @@ impl Settings {
             frequency_penalty: self.frequency_penalty.or(base.frequency_penalty),
             presence_penalty: self.presence_penalty.or(base.presence_penalty),
             seed: self.seed.or(base.seed),
+            top_logprobs: self.top_logprobs.or(base.top_logprobs),
             base_extra: &base.extra,
             extra: &self.extra,
         }
@@ -71,6 +74,7 @@ pub(crate) struct Merged<'a> {
     pub(crate) frequency_penalty: Option<f64>,
     pub(crate) presence_penalty: Option<f64>,
     pub(crate) seed: Option<SeedSetting>,
+    pub(crate) top_logprobs: Option<u8>,
     base_extra: &'a Map<String, Value>,
     extra: &'a Map<String, Value>,
 }
@@ -90,6 +94,15 @@ pub enum SeedSetting {
     Fixed(i64),
     /// A seed that follows from the identity of the call.
     Auto,
+}
+
+impl Serialize for SeedSetting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Fixed(seed) => serializer.serialize_i64(*seed),
+            Self::Auto => serializer.serialize_str("auto"),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for SeedSetting {
@@ -157,7 +170,7 @@ const OWN_FIELDS: &[&str] = &[
 ];
 
 /// Reads `extra`, and refuses fields that would then stand in the request twice.
-pub(crate) fn extra<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+pub fn extra<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
     let extra = Map::deserialize(deserializer)?;
     match OWN_FIELDS.iter().find(|field| extra.contains_key(**field)) {
         None => Ok(extra),

@@ -3,19 +3,22 @@
 //! Types of our own: the client library's have hundreds of fields, copy every message, and refuse replies of
 //! compatible servers that leave out what nobody needs.
 
-use serde::ser::SerializeMap;
+use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::settings::Merged;
-use crate::{FinishReason, MaxTokensKey, Message, ModelError, ModelErrorKind, Reply, SeedSetting, Usage, retry};
+use crate::{
+    ChatRequest, FinishReason, MaxTokensKey, Message, ModelError, ModelErrorKind, Reply, SeedSetting, ToolCall,
+    ToolChoice, ToolSpec, Usage, retry,
+};
 
 /// A request. It borrows everything, so that a try costs one pass over the messages and no copy of them.
 pub(crate) struct WireRequest<'a> {
     pub(crate) model: &'a str,
-    pub(crate) messages: &'a [Message],
+    pub(crate) request: &'a ChatRequest,
     pub(crate) settings: Merged<'a>,
     pub(crate) max_tokens_key: MaxTokensKey,
-    pub(crate) identity: &'a str,
 }
 
 impl Serialize for WireRequest<'_> {
@@ -28,14 +31,14 @@ impl Serialize for WireRequest<'_> {
             value.map_or(Ok(()), |value| map.serialize_entry(name, &value))
         }
 
-        let settings = &self.settings;
+        let (settings, request) = (&self.settings, self.request);
         let seed = settings.seed.map(|seed| match seed {
             SeedSetting::Fixed(seed) => seed,
-            SeedSetting::Auto => retry::sampling_seed(self.identity),
+            SeedSetting::Auto => retry::sampling_seed(&request.identity),
         });
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("model", self.model)?;
-        map.serialize_entry("messages", self.messages)?;
+        map.serialize_entry("messages", &WireMessages(&request.messages))?;
         map.serialize_entry("stream", &false)?;
         field(&mut map, self.max_tokens_key.field(), settings.max_tokens)?;
         field(&mut map, "temperature", settings.temperature)?;
@@ -44,10 +47,92 @@ impl Serialize for WireRequest<'_> {
         field(&mut map, "frequency_penalty", settings.frequency_penalty)?;
         field(&mut map, "presence_penalty", settings.presence_penalty)?;
         field(&mut map, "seed", seed)?;
-        for (name, value) in settings.extra() {
+        field(&mut map, "logprobs", settings.top_logprobs.map(|_| true))?;
+        field(&mut map, "top_logprobs", settings.top_logprobs)?;
+        let schema = request.reply_schema.as_ref();
+        field(&mut map, "response_format", schema.map(|s| json!({ "type": "json_schema", "json_schema": s })))?;
+        let tools: Vec<Value> = request.tools.iter().map(wire_tool).collect();
+        field(&mut map, "tools", (!tools.is_empty()).then_some(tools))?;
+        field(&mut map, "tool_choice", request.tool_choice.as_ref().map(wire_choice))?;
+        for (name, value) in settings.extra().filter(|(name, _)| !self.has(name)) {
             map.serialize_entry(name, value)?;
         }
         map.end()
+    }
+}
+
+impl WireRequest<'_> {
+    /// Whether the call itself gives a field that may also stand in `extra`; the nearer one counts.
+    fn has(&self, name: &str) -> bool {
+        match name {
+            "logprobs" | "top_logprobs" => self.settings.top_logprobs.is_some(),
+            "response_format" => self.request.reply_schema.is_some(),
+            "tools" => !self.request.tools.is_empty(),
+            "tool_choice" => self.request.tool_choice.is_some(),
+            _ => false,
+        }
+    }
+}
+
+fn wire_tool(tool: &ToolSpec) -> Value {
+    json!({ "type": "function", "function": tool })
+}
+
+fn wire_choice(choice: &ToolChoice) -> Value {
+    match choice {
+        ToolChoice::Named(name) => json!({ "type": "function", "function": { "name": name } }),
+        ToolChoice::Required => json!("required"),
+    }
+}
+
+struct WireMessages<'a>(&'a [Message]);
+
+impl Serialize for WireMessages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for message in self.0 {
+            list.serialize_element(&WireMessage(message))?;
+        }
+        list.end()
+    }
+}
+
+struct WireMessage<'a>(&'a Message);
+
+impl Serialize for WireMessage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("role", &self.0.role)?;
+        // A plain text is what every server takes; parts are for those that see.
+        if self.0.images.is_empty() {
+            map.serialize_entry("content", &self.0.content)?;
+        } else {
+            map.serialize_entry("content", &Parts(self.0))?;
+        }
+        map.end()
+    }
+}
+
+struct Parts<'a>(&'a Message);
+
+impl Serialize for Parts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(tag = "type", rename_all = "snake_case")]
+        enum Part<'a> {
+            Text { text: &'a str },
+            ImageUrl { image_url: Address<'a> },
+        }
+
+        #[derive(Serialize)]
+        struct Address<'a> {
+            url: &'a str,
+        }
+
+        let Message { content, images, .. } = self.0;
+        let text = (!content.is_empty()).then_some(Part::Text { text: content });
+        let images = images.iter().map(|url| Part::ImageUrl { image_url: Address { url } });
+        serializer.collect_seq(text.into_iter().chain(images))
     }
 }
 
@@ -67,6 +152,14 @@ struct Choice {
     message: ChoiceMessage,
     #[serde(default)]
     finish_reason: Option<FinishReason>,
+    #[serde(default)]
+    logprobs: Option<WireLogprobs>,
+}
+
+#[derive(Deserialize)]
+struct WireLogprobs {
+    #[serde(default)]
+    content: Option<Vec<Value>>,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +168,36 @@ struct ChoiceMessage {
     content: Option<String>,
     #[serde(default)]
     refusal: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<WireToolCall>>,
+}
+
+#[derive(Deserialize)]
+struct WireToolCall {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    function: Option<WireFunction>,
+}
+
+#[derive(Deserialize)]
+struct WireFunction {
+    name: String,
+    /// Text by the protocol; some servers send the object itself.
+    #[serde(default)]
+    arguments: Value,
+}
+
+impl WireToolCall {
+    fn into_call(self) -> Option<ToolCall> {
+        let WireFunction { name, arguments } = self.function?;
+        let arguments = match arguments {
+            Value::String(text) => text,
+            Value::Null => String::new(),
+            object => object.to_string(),
+        };
+        Some(ToolCall { id: self.id.unwrap_or_default(), name, arguments })
+    }
 }
 
 #[derive(Deserialize)]
@@ -93,15 +216,21 @@ fn first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Choice, D::Error>
 
 impl WireReply {
     /// The reply for the caller, or why it is none.
-    pub(crate) fn into_reply(self, host: &str, messages: &[Message]) -> Result<Reply, ModelError> {
-        let Choice { message, finish_reason } = self.choice;
+    pub(crate) fn into_reply(self, host: &str, request: &ChatRequest) -> Result<Reply, ModelError> {
+        let Choice { message, finish_reason, logprobs } = self.choice;
         let finish_reason = finish_reason.unwrap_or(FinishReason::Stop);
         let text = message.content.unwrap_or_default();
-        if text.is_empty() {
+        // Who offers no tool has no use for a call.
+        let calls = message.tool_calls.filter(|_| !request.tools.is_empty()).unwrap_or_default();
+        let tool_calls: Vec<ToolCall> = calls.into_iter().filter_map(WireToolCall::into_call).collect();
+        if text.is_empty() && tool_calls.is_empty() {
             return Err(no_text(host, &finish_reason, message.refusal.as_deref()));
         }
-        let usage = self.usage.as_ref().and_then(WireUsage::reported).unwrap_or_else(|| estimate(messages, &text));
-        Ok(Reply { text, finish_reason, usage, tries: 1, served_by: self.model })
+        let written = || tool_calls.iter().fold(text.clone(), |all, call| all + &call.arguments);
+        let reported = self.usage.as_ref().and_then(WireUsage::reported);
+        let usage = reported.unwrap_or_else(|| estimate(&request.messages, &written()));
+        let logprobs = logprobs.and_then(|l| l.content);
+        Ok(Reply { text, finish_reason, usage, tries: 1, served_by: self.model, tool_calls, logprobs })
     }
 }
 
@@ -137,20 +266,28 @@ mod tests {
     use super::*;
     use crate::Settings;
 
+    fn asked(messages: &[Message]) -> ChatRequest {
+        ChatRequest { messages: messages.to_vec(), identity: "ab".to_owned(), ..ChatRequest::default() }
+    }
+
     fn read(body: Value) -> Result<Reply, ModelError> {
         let reply: WireReply = serde_json::from_value(body).unwrap();
-        reply.into_reply("host", &[Message::user("12345678")])
+        reply.into_reply("host", &asked(&[Message::user("12345678")]))
+    }
+
+    fn tool() -> ToolSpec {
+        ToolSpec { name: "t".to_owned(), description: "d".to_owned(), parameters: json!({}), strict: true }
     }
 
     #[test]
     fn a_request_holds_what_is_set_and_nothing_else() {
         let (call, base) = (Settings::default(), Settings { stop: Some(Vec::new()), ..Settings::default() });
+        let chat = asked(&[Message::system("s"), Message::user("u")]);
         let mut request = WireRequest {
             model: "m",
-            messages: &[Message::system("s"), Message::user("u")],
+            request: &chat,
             settings: call.over(&base),
             max_tokens_key: MaxTokensKey::MaxTokens,
-            identity: "ab",
         };
         let messages = json!([{ "role": "system", "content": "s" }, { "role": "user", "content": "u" }]);
         assert_eq!(
@@ -171,6 +308,49 @@ mod tests {
                 "seed": retry::sampling_seed("ab"), "reasoning_effort": "low",
             })
         );
+    }
+
+    #[test]
+    fn what_a_call_asks_for_goes_before_what_extra_says() {
+        let extra = json!({ "response_format": { "type": "text" }, "tools": [], "logprobs": false, "user": "u" });
+        let base: Settings = serde_json::from_value(json!({ "extra": extra })).unwrap();
+        let call = Settings { top_logprobs: Some(2), ..Settings::default() };
+        let schema = crate::ReplySchema { name: "a".to_owned(), schema: json!({}), strict: false };
+        let image = Message { images: vec!["http://x/y.png".to_owned()], ..Message::user("see") };
+        let chat = ChatRequest {
+            reply_schema: Some(schema),
+            tools: vec![tool()],
+            tool_choice: Some(ToolChoice::Named("t".to_owned())),
+            ..asked(&[image])
+        };
+        let request = WireRequest {
+            model: "m",
+            request: &chat,
+            settings: call.over(&base),
+            max_tokens_key: MaxTokensKey::MaxTokens,
+        };
+        // As text: a name that stood twice would be lost in a value.
+        let sent = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"see"},{"type":"image_url","image_url":{"url":"http://x/y.png"}}]}],"stream":false,"logprobs":true,"top_logprobs":2,"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{},"strict":false}},"tools":[{"type":"function","function":{"name":"t","description":"d","parameters":{},"strict":true}}],"tool_choice":{"type":"function","function":{"name":"t"}},"user":"u"}"#;
+        assert_eq!(serde_json::to_string(&request).unwrap(), sent);
+    }
+
+    #[test]
+    fn a_call_of_a_tool_is_a_reply_where_tools_were_offered() {
+        let body = json!({ "choices": [{ "message": { "content": null, "tool_calls": [
+            { "id": "1", "type": "function", "function": { "name": "t", "arguments": "{\"a\":1}" } },
+            { "function": { "name": "t", "arguments": { "a": 2 } } },
+        ] }, "finish_reason": "tool_calls" }] });
+        assert_eq!(read(body.clone()).unwrap_err().kind, ModelErrorKind::EmptyReply);
+        let reply: WireReply = serde_json::from_value(body).unwrap();
+        let request = ChatRequest { tools: vec![tool()], ..asked(&[]) };
+        let reply = reply.into_reply("host", &request).unwrap();
+        let call = |id: &str, arguments: &str| ToolCall {
+            id: id.to_owned(),
+            name: "t".to_owned(),
+            arguments: arguments.to_owned(),
+        };
+        assert_eq!(reply.tool_calls, [call("1", r#"{"a":1}"#), call("", r#"{"a":2}"#)]);
+        assert_eq!((reply.text.as_str(), reply.usage.output_tokens), ("", 4));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use flowrun_llm::{
     BaseUrl, Binder, BoundModel, ChatRequest, Environment, FinishReason, HttpClient, Message, ModelConfig,
-    ModelError, ModelErrorKind, Secret, Settings,
+    ModelError, ModelErrorKind, ReplySchema, Secret, Settings, ToolChoice, ToolSpec,
 };
 use flowrun_mock_llm::{FaultKind, MockServer, Plan, Rule};
 use serde_json::{Value, json};
@@ -28,8 +28,8 @@ fn model_at(address: &str, config: &Value) -> BoundModel {
 fn request(prompt: &str) -> ChatRequest {
     ChatRequest {
         messages: vec![Message::user(prompt)],
-        settings: Settings::default(),
         identity: "0123abcd".to_owned(),
+        ..ChatRequest::default()
     }
 }
 
@@ -42,7 +42,7 @@ async fn call(plan: Plan) -> (Result<flowrun_llm::Reply, ModelError>, MockServer
 
 #[tokio::test]
 async fn a_reply_is_read_whole() {
-    let cut = Rule { finish_reason: "length".to_owned(), ..Rule::new("", "a text that is c") };
+    let cut = Rule::new("", "a text that is c").finish("length");
     let (reply, server) = call(Plan { rules: vec![cut], record: true, ..Plan::default() }).await;
     let reply = reply.unwrap();
     assert_eq!(
@@ -233,4 +233,32 @@ async fn an_offline_model_does_not_answer_itself() {
     let error = model.chat(&request("x")).await.unwrap_err();
     assert_eq!((error.code(), error.tries), ("model.no_template", 0));
     assert!(model.is_offline() && error.detail.contains("`writer`"));
+}
+
+#[tokio::test]
+async fn a_reply_schema_a_tool_and_logprobs_travel_both_ways() {
+    let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] });
+    let server = MockServer::start(Plan { record: true, ..Plan::default() }).await.unwrap();
+    let model = model_at(&server.base_url(), &json!({}));
+
+    let reply_schema = Some(ReplySchema { name: "answer".to_owned(), schema: schema.clone(), strict: false });
+    let settings = Settings { top_logprobs: Some(1), ..Settings::default() };
+    let reply = model.chat(&ChatRequest { reply_schema, settings, ..request("x") }).await.unwrap();
+    assert!(serde_json::from_str::<Value>(&reply.text).unwrap()["n"].is_i64(), "{reply:?}");
+    assert_eq!(reply.logprobs.unwrap()[0]["token"], reply.text);
+
+    let tools = vec![ToolSpec {
+        name: "answer".to_owned(),
+        description: String::new(),
+        parameters: schema,
+        strict: false,
+    }];
+    let tool_choice = Some(ToolChoice::Named("answer".to_owned()));
+    let reply = model.chat(&ChatRequest { tools, tool_choice, ..request("x") }).await.unwrap();
+    assert_eq!((reply.text.as_str(), reply.tool_calls[0].name.as_str()), ("", "answer"));
+    assert_eq!(reply.finish_reason, FinishReason::ToolCalls);
+    assert!(serde_json::from_str::<Value>(&reply.tool_calls[0].arguments).unwrap()["n"].is_i64());
+    let sent: Vec<Value> = server.recorded().into_iter().map(|request| request.body).collect();
+    assert_eq!(sent[0]["response_format"]["json_schema"]["name"], "answer");
+    assert_eq!(sent[1]["tool_choice"]["function"]["name"], "answer");
 }

@@ -109,7 +109,7 @@ async fn complete(shared: &Shared, request: Request<Incoming>) -> Result<Respons
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    let answer = shared.replies.answer(&request, &body, identity);
+    let answer = shared.replies.answer(&request, &body, identity, arrival);
     let response = match fault {
         Some(FaultKind::Drop) => return Err(Dropped),
         Some(kind) => spoiled(shared, kind, &request, &answer),
@@ -195,6 +195,14 @@ fn spoiled(shared: &Shared, kind: FaultKind, request: &replies::Request<'_>, ans
 }
 
 fn completion(request: &replies::Request<'_>, answer: &Answer) -> Value {
+    let mut message = json!({ "role": "assistant", "content": answer.text, "refusal": null });
+    if let Some(tool) = &answer.tool {
+        let function = json!({ "name": tool, "arguments": answer.text });
+        message["content"] = Value::Null;
+        message["tool_calls"] =
+            json!([{ "id": format!("call_{:08x}", answer.id), "type": "function", "function": function }]);
+    }
+    let logprobs = request.logprobs.is_some_and(|asked| asked).then(|| logprobs(answer));
     json!({
         "id": format!("chatcmpl-{:016x}", answer.id),
         "object": "chat.completion",
@@ -202,12 +210,24 @@ fn completion(request: &replies::Request<'_>, answer: &Answer) -> Value {
         "model": request.model,
         "choices": [{
             "index": 0,
-            "message": { "role": "assistant", "content": answer.text, "refusal": null },
-            "logprobs": null,
+            "message": message,
+            "logprobs": logprobs,
             "finish_reason": answer.finish_reason,
         }],
         "usage": usage(request, answer),
     })
+}
+
+/// A token for each word, the likelier the shorter it is.
+fn logprobs(answer: &Answer) -> Value {
+    let likely = |word: &str| -f64::from(u8::try_from(word.len()).unwrap_or(u8::MAX)) / 8.0;
+    let token = |word: &str| {
+        let one = json!({ "token": word, "logprob": likely(word), "bytes": word.as_bytes() });
+        let mut taken = one.clone();
+        taken["top_logprobs"] = json!([one]);
+        taken
+    };
+    json!({ "content": answer.text.split_inclusive(' ').map(token).collect::<Vec<_>>(), "refusal": null })
 }
 
 fn usage(request: &replies::Request<'_>, answer: &Answer) -> Value {

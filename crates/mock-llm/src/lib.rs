@@ -26,6 +26,7 @@
 mod counters;
 mod draw;
 mod exchange;
+mod instance;
 mod plan;
 mod replies;
 mod server;

@@ -17,6 +17,8 @@ pub struct Plan {
     pub latency: Latency,
     /// What goes wrong.
     pub faults: Faults,
+    /// Replies to the first request, the second, and so on. A prompt that its rule does not match falls to `rules`.
+    pub replies: Vec<Rule>,
     /// Replies to prompts that match, the first match wins. Anything else gets the default replies.
     pub rules: Vec<Rule>,
     /// Shares of the default judge's verdicts.
@@ -197,12 +199,16 @@ pub struct FaultKindError {
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// A regular expression over the system messages and the last user message, joined by line breaks.
+    #[serde(default)]
     pub when: String,
     /// The reply; `$1` and `${name}` stand for what the expression's groups matched.
     pub reply: String,
     /// The reply's finish reason.
     #[serde(default = "stop")]
     pub finish_reason: String,
+    /// The tool that is called; then `reply` is its arguments and no text.
+    #[serde(default)]
+    pub tool: Option<String>,
 }
 
 fn stop() -> String {
@@ -212,7 +218,19 @@ fn stop() -> String {
 impl Rule {
     /// A rule whose replies are complete.
     pub fn new(when: impl Into<String>, reply: impl Into<String>) -> Self {
-        Self { when: when.into(), reply: reply.into(), finish_reason: stop() }
+        Self { when: when.into(), reply: reply.into(), finish_reason: stop(), tool: None }
+    }
+
+    /// The same as a call of a tool, with the reply as its arguments.
+    #[must_use]
+    pub fn tool(self, name: impl Into<String>) -> Self {
+        Self { tool: Some(name.into()), ..self }
+    }
+
+    /// The same with another finish reason.
+    #[must_use]
+    pub fn finish(self, reason: impl Into<String>) -> Self {
+        Self { finish_reason: reason.into(), ..self }
     }
 }
 

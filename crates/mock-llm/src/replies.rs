@@ -1,11 +1,15 @@
 //! What a model says: a function of the request's body and identity, and of nothing else.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use regex::Regex;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-use crate::{Plan, StartError, Verdicts};
+use crate::instance::instance;
+use crate::{Plan, Rule, StartError, Verdicts};
 
 /// Most data lines that a text quotes.
 const MOST_FACTS: usize = 24;
@@ -21,14 +25,88 @@ pub(crate) struct Request<'a> {
     pub(crate) stream: bool,
     #[serde(default)]
     pub(crate) stream_options: Option<StreamOptions>,
+    #[serde(default)]
+    pub(crate) logprobs: Option<bool>,
+    #[serde(default)]
+    response_format: Option<Value>,
+    #[serde(default)]
+    tools: Option<Vec<Value>>,
+    #[serde(default)]
+    tool_choice: Option<Value>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct RequestMessage<'a> {
     #[serde(borrow)]
     role: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "content")]
     content: Cow<'a, str>,
+}
+
+/// The text of a message: itself, the texts among its parts, or nothing.
+fn content<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'a, str>, D::Error> {
+    struct Texts;
+
+    impl<'de> Visitor<'de> for Texts {
+        type Value = Cow<'de, str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text or a list of parts")
+        }
+
+        fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+            Ok(Cow::Borrowed(text))
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Cow::Owned(text.to_owned()))
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Cow::Borrowed(""))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
+            let mut text = String::new();
+            while let Some(part) = parts.next_element::<Part>()? {
+                text.push_str(&part.0);
+            }
+            Ok(Cow::Owned(text))
+        }
+    }
+
+    deserializer.deserialize_any(Texts)
+}
+
+/// The text of a part; that of a picture is empty.
+struct Part(String);
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfPart;
+
+        impl<'de> Visitor<'de> for OfPart {
+            type Value = Part;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a part of a message")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut part: A) -> Result<Part, A::Error> {
+                let mut text = String::new();
+                while let Some(key) = part.next_key::<String>()? {
+                    if key == "text" {
+                        text = part.next_value()?;
+                    } else {
+                        part.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Part(text))
+            }
+        }
+
+        deserializer.deserialize_map(OfPart)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -56,6 +134,20 @@ impl Request<'_> {
     pub(crate) fn tokens(&self) -> usize {
         self.messages.iter().map(|message| tokens(&message.content)).sum()
     }
+
+    /// The schema that the reply must have, and the tool that must be called for it.
+    fn wanted(&self) -> Option<(Option<&str>, &Value)> {
+        if let Some(schema) = self.response_format.as_ref().and_then(|f| f.pointer("/json_schema/schema")) {
+            return Some((None, schema));
+        }
+        let forced = match self.tool_choice.as_ref()? {
+            Value::String(word) if word == "required" => None,
+            choice => Some(choice.pointer("/function/name")?.as_str()?),
+        };
+        let tools = self.tools.iter().flatten().filter_map(|tool| tool.get("function"));
+        let mut named = tools.filter_map(|tool| Some((tool.get("name")?.as_str()?, tool.get("parameters")?)));
+        named.find(|(name, _)| forced.is_none_or(|forced| forced == *name)).map(|(name, p)| (Some(name), p))
+    }
 }
 
 /// Tokens of a text, at four characters each.
@@ -67,13 +159,16 @@ pub(crate) fn tokens(text: &str) -> usize {
 pub(crate) struct Answer {
     pub(crate) text: String,
     pub(crate) finish_reason: String,
+    /// The tool that it calls; then the text is its arguments.
+    pub(crate) tool: Option<String>,
     /// Names the completion.
     pub(crate) id: u64,
 }
 
 /// The rules and default replies of a plan.
 pub(crate) struct Replies {
-    rules: Vec<(Regex, String, String)>,
+    script: Vec<(Regex, Rule)>,
+    rules: Vec<(Regex, Rule)>,
     verdicts: Verdicts,
     asks_for_valid: Regex,
     asks_for_invalid: Regex,
@@ -82,35 +177,47 @@ pub(crate) struct Replies {
 impl Replies {
     pub(crate) fn new(plan: &Plan) -> Result<Self, StartError> {
         let expression = |text: &str| Regex::new(text).map_err(|error| StartError::Rule(Box::new(error)));
-        let rules = plan
-            .rules
-            .iter()
-            .map(|rule| Ok((expression(&rule.when)?, rule.reply.clone(), rule.finish_reason.clone())))
-            .collect::<Result<_, _>>()?;
+        let ready = |rules: &[Rule]| -> Result<Vec<_>, StartError> {
+            rules.iter().map(|rule| Ok((expression(&rule.when)?, rule.clone()))).collect()
+        };
         Ok(Self {
-            rules,
+            script: ready(&plan.replies)?,
+            rules: ready(&plan.rules)?,
             verdicts: plan.verdicts,
             asks_for_valid: expression(r"\bVALID\b")?,
             asks_for_invalid: expression(r"\bINVALID\b")?,
         })
     }
 
-    /// The answer to a request; `body` is its bytes.
-    pub(crate) fn answer(&self, request: &Request<'_>, body: &[u8], identity: Option<&str>) -> Answer {
+    /// The answer to a request; `body` is its bytes, `arrival` its number, from 0.
+    pub(crate) fn answer(
+        &self,
+        request: &Request<'_>,
+        body: &[u8],
+        identity: Option<&str>,
+        arrival: u64,
+    ) -> Answer {
         let hash = hash(body, identity);
         let prompt = request.prompt();
-        let matched =
-            self.rules.iter().find_map(|(when, reply, reason)| Some((when.captures(&prompt)?, reply, reason)));
-        let (text, finish_reason) = if let Some((captures, reply, reason)) = matched {
+        let scripted = usize::try_from(arrival).ok().and_then(|arrival| self.script.get(arrival));
+        let mut rules = scripted.into_iter().chain(&self.rules);
+        if let Some((captures, rule)) = rules.find_map(|(when, rule)| Some((when.captures(&prompt)?, rule))) {
             let mut text = String::new();
-            captures.expand(reply, &mut text);
-            (text, reason.clone())
-        } else if self.asks_for_invalid.is_match(&prompt) && self.asks_for_valid.is_match(&prompt) {
-            (judge(self.verdicts, hash).to_owned(), "stop".to_owned())
+            captures.expand(&rule.reply, &mut text);
+            let Rule { finish_reason, tool, .. } = rule.clone();
+            return Answer { text, finish_reason, tool, id: hash };
+        }
+        if let Some((tool, schema)) = request.wanted() {
+            let text = instance(schema, hash).to_string();
+            let finish_reason = if tool.is_some() { "tool_calls" } else { "stop" }.to_owned();
+            return Answer { text, finish_reason, tool: tool.map(str::to_owned), id: hash };
+        }
+        let text = if self.asks_for_invalid.is_match(&prompt) && self.asks_for_valid.is_match(&prompt) {
+            judge(self.verdicts, hash).to_owned()
         } else {
-            (write(&prompt, hash), "stop".to_owned())
+            write(&prompt, hash)
         };
-        Answer { text, finish_reason, id: hash }
+        Answer { text, finish_reason: "stop".to_owned(), tool: None, id: hash }
     }
 }
 
@@ -188,7 +295,7 @@ mod tests {
             messages.iter().map(|(role, content)| json!({ "role": role, "content": content })).collect();
         let body = json!({ "model": "m", "messages": messages }).to_string();
         let request: Request<'_> = serde_json::from_str(&body).unwrap();
-        Replies::new(plan).unwrap().answer(&request, body.as_bytes(), Some(identity))
+        Replies::new(plan).unwrap().answer(&request, body.as_bytes(), Some(identity), 0)
     }
 
     #[test]
@@ -222,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_matches_answers() {
-        let cut = Rule { finish_reason: "length".to_owned(), ..Rule::new("long", "cut") };
+        let cut = Rule::new("long", "cut").finish("length");
         let plan = Plan {
             rules: vec![Rule::new(r"capital of (?<land>\w+)", "${land} City"), cut, Rule::new("", "else")],
             ..Plan::default()

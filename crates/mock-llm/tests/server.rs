@@ -163,3 +163,40 @@ async fn a_server_that_is_shut_down_is_gone() {
     server.shutdown().await;
     assert!(client.get(&url).send().await.is_err());
 }
+
+#[tokio::test]
+async fn a_schema_that_is_asked_for_is_filled() {
+    let server = MockServer::start(Plan::default()).await.unwrap();
+    let schema = json!({ "type": "object", "properties": { "n": { "type": "integer", "maximum": 3 } } });
+    let mut request = body("x");
+    request["response_format"] =
+        json!({ "type": "json_schema", "json_schema": { "name": "a", "schema": schema } });
+    let reply: Value = post(&server, &request, "a").await.unwrap().json().await.unwrap();
+    let text = reply["choices"][0]["message"]["content"].as_str().unwrap();
+    assert!(serde_json::from_str::<Value>(text).unwrap()["n"].as_i64().unwrap() <= 3);
+
+    let mut request = body("x");
+    request["tools"] = json!([{ "type": "function", "function": { "name": "t", "parameters": schema } }]);
+    request["tool_choice"] = json!({ "type": "function", "function": { "name": "t" } });
+    let reply: Value = post(&server, &request, "a").await.unwrap().json().await.unwrap();
+    assert!(reply["choices"][0]["message"]["content"].is_null(), "{reply}");
+    let call = &reply["choices"][0]["message"]["tool_calls"][0]["function"];
+    assert!(call["name"] == "t" && call["arguments"].as_str().unwrap().contains("\"n\":"), "{reply}");
+}
+
+#[tokio::test]
+async fn replies_come_in_order_of_arrival_and_parts_are_read() {
+    let replies = vec![Rule::new("", "one"), Rule::new("", "{}").tool("t"), Rule::new("never", "three")];
+    let rules = vec![Rule::new("look", "seen")];
+    let server = MockServer::start(Plan { replies, rules, ..Plan::default() }).await.unwrap();
+    assert_eq!(text(&server, "x", "a").await, "one");
+    let reply: Value = post(&server, &body("x"), "a").await.unwrap().json().await.unwrap();
+    assert_eq!(reply["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "t");
+    let mut request = body("");
+    let image = json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64," } });
+    request["messages"][0]["content"] = json!([{ "type": "text", "text": "look" }, image]);
+    request["logprobs"] = json!(true);
+    let reply: Value = post(&server, &request, "a").await.unwrap().json().await.unwrap();
+    assert_eq!(reply["choices"][0]["message"]["content"], "seen");
+    assert_eq!(reply["choices"][0]["logprobs"]["content"][0]["token"], "seen");
+}

@@ -81,7 +81,7 @@ impl JsonSchema for Declared {
 }
 
 /// A word, `[T]` or `T?`, as one text.
-fn type_of(word: &str) -> Option<Type> {
+pub(crate) fn type_of(word: &str) -> Option<Type> {
     const LONGEST: usize = 64;
     if let Some(inner) = word.strip_suffix('?') {
         return if inner.ends_with('?') { None } else { type_of(inner).map(Type::nullable) };
