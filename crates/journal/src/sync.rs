@@ -32,7 +32,7 @@ impl Syncer {
         let counter = Arc::clone(&written);
         let thread = std::thread::Builder::new()
             .name("flowrun-journal".to_owned())
-            .spawn(move || run(&file, &counter, &woken, &tell))?;
+            .spawn(move || run(&file, length, &counter, &woken, &tell))?;
         Ok(Self { written, wake: Some(wake), synced, thread: Some(thread) })
     }
 
@@ -74,8 +74,9 @@ impl Drop for Syncer {
     }
 }
 
-fn run(file: &File, written: &AtomicU64, woken: &Receiver<()>, tell: &watch::Sender<Synced>) {
-    let mut done = written.load(Ordering::Acquire);
+fn run(file: &File, length: u64, written: &AtomicU64, woken: &Receiver<()>, tell: &watch::Sender<Synced>) {
+    // Not what is written by now: that may be more than the disk has.
+    let mut done = length;
     loop {
         let over = match woken.recv_timeout(EVERY) {
             Ok(()) => {
