@@ -105,6 +105,113 @@ fn a_reply_that_was_cut_short_is_an_error() {
     assert_snapshot!(failing(Plan { rules: vec![cut], ..Plan::default() }));
 }
 
+/// What is sent for structured output in a mode, and what the run gave.
+fn structured(mode: &str) -> (serde_json::Value, serde_json::Value) {
+    let mock = Mock::start(Plan { record: true, ..Plan::default() });
+    let sandbox = Sandbox::new().models(&mock);
+    let fields = "{ legs: { type: integer, minimum: 4, maximum: 4 }, kind: { enum: [cat] } }";
+    let flow = ONE.replace("template: Say yes.", &format!("template: Say., fields: {fields}, mode: {mode}"));
+    sandbox.write("flow.yaml", flow.replace("{ text: write.output }", "{ legs: write.legs, kind: write.kind }"));
+    let ran = sandbox.must_run(["flow.yaml", "--json"]);
+    no_key_in(&sandbox, &ran);
+    let [request] = mock.recorded().try_into().unwrap();
+    let said: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    (request.body, said["outputs"].clone())
+}
+
+#[test]
+fn structured_output_is_asked_for_in_the_servers_own_ways() {
+    let schema = serde_json::json!({
+        "type": "object",
+        "properties": {
+            "legs": { "type": "integer", "minimum": 4, "maximum": 4 }, "kind": { "type": "string", "enum": ["cat"] },
+        },
+        "required": ["legs", "kind"],
+        "additionalProperties": false,
+    });
+    let given = serde_json::json!({ "legs": 4, "kind": "cat" });
+    let (sent, outputs) = structured("json_schema");
+    let format = serde_json::json!({ "name": "answer", "schema": schema, "strict": true });
+    assert_eq!(sent["response_format"], serde_json::json!({ "type": "json_schema", "json_schema": format }));
+    assert_eq!((&sent["messages"][0]["content"], outputs), (&"Say.".into(), given.clone()));
+
+    let (sent, outputs) = structured("tool");
+    assert_eq!(sent["tools"][0]["function"]["parameters"], schema);
+    assert_eq!(sent["tool_choice"]["function"]["name"], "answer");
+    assert_eq!((sent.get("response_format"), outputs), (None, given));
+}
+
+#[test]
+fn a_repair_is_a_call_of_its_own_and_shows_the_reply() {
+    let replies = vec![Rule::new("", "four"), Rule::new("", "{\"legs\": 4}")];
+    let mock = Mock::start(Plan { replies, record: true, ..Plan::default() });
+    let flow = ONE.replace("template: Say yes.", "template: Say., fields: { legs: integer }");
+    let (_, ran) = run(&flow.replace("write.output", "write.legs"), &mock);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("model calls 2"), "{}", ran.stderr);
+    let [first, second] = mock.recorded().try_into().unwrap();
+    assert_ne!(first.identity, second.identity);
+    let roles = second.body["messages"].as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap());
+    assert_eq!(roles.collect::<Vec<_>>(), ["user", "assistant", "user"]);
+    assert_eq!(second.body["messages"][0], first.body["messages"][0]);
+    assert_eq!(second.body["messages"][1]["content"], "four");
+}
+
+#[test]
+fn a_reply_without_its_form_is_kept_in_the_error() {
+    let replies = vec![Rule::new("", "No idea."), Rule::new("", "{\"legs\": \"many\"}")];
+    let mock = Mock::start(Plan { replies, ..Plan::default() });
+    let flow = ONE.replace("template: Say yes.", "template: Say., fields: { legs: integer, kind: string }");
+    let (sandbox, ran) = run(&flow.replace("write.output", "write.legs"), &mock);
+    assert_snapshot!(sandbox.scrub(&ran.stderr));
+}
+
+#[test]
+fn what_a_step_sets_is_merged_over_its_model() {
+    let mock = Mock::start(Plan { record: true, ..Plan::default() });
+    let flow = ONE.replace("max_tokens: 50", "max_tokens: 50, temperature: 0.5, extra: { user: a, store: false }");
+    let flow = flow.replace(
+        "template: Say yes.",
+        "template: Say yes., temperature: 0, frequency_penalty: 1, top_logprobs: 2, extra: { user: b }",
+    );
+    let (_, ran) = run(&flow, &mock);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let sent = &mock.recorded()[0].body;
+    let keys = ["max_tokens", "temperature", "frequency_penalty", "user", "store", "logprobs", "top_logprobs"];
+    let said = serde_json::json!([50, 0.0, 1.0, "b", false, true, 2]);
+    assert_eq!(keys.map(|key| sent[key].clone()).as_slice(), said.as_array().unwrap());
+}
+
+#[test]
+fn a_picture_and_a_conversation_are_sent_in_their_places() {
+    let mock = Mock::start(Plan { record: true, ..Plan::default() });
+    let flow = "
+flow: look
+models: { m: {} }
+steps:
+  give:
+    type: constant
+    values: { picture: dot.gif, chat_history: [{ role: user, content: Hi. }, { role: assistant, content: Hello. }] }
+  ask: { type: prompt, model: m, system: Be brief., template: What is it?, images: [picture], chat_history: true }
+outputs: { text: ask.output }
+";
+    let sandbox = Sandbox::new().models(&mock);
+    sandbox.write("dot.gif", "GIF89a");
+    sandbox.write("flow.yaml", flow);
+    sandbox.must_run(["flow.yaml"]);
+    let image =
+        serde_json::json!({ "type": "image_url", "image_url": { "url": "data:image/gif;base64,R0lGODlh" } });
+    assert_eq!(
+        mock.recorded()[0].body["messages"],
+        serde_json::json!([
+            { "role": "system", "content": "Be brief." },
+            { "role": "user", "content": "Hi." },
+            { "role": "assistant", "content": "Hello." },
+            { "role": "user", "content": [{ "type": "text", "text": "What is it?" }, image] },
+        ])
+    );
+}
+
 #[test]
 fn nobody_at_the_address_is_told_as_such() {
     // Nobody listens at port 1, and free ports are not taken from so low.

@@ -6,17 +6,22 @@ use flowrun::core::diagnostics::Diagnostics;
 use flowrun::core::events::ItemCounts;
 use flowrun::core::table::to_list;
 use flowrun::core::value::Value;
+use flowrun::llm::{BaseUrl, Environment};
 use flowrun::yaml::{ParseOptions, parse_node};
+use flowrun_mock_llm::{Plan, Rule};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
-use crate::support::{Engine, compiled, registry, repository, yaml_files};
+use crate::support::{Engine, Mock, compiled, registry, repository, yaml_files};
 
 /// What a case says beneath its flow. What it does not say must not be: no warning, no error, no named end.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Expected {
     inputs: BTreeMap<String, Json>,
+    /// What a model says to the first call, the second, and so on: a text, or a rule of the model server. Without any,
+    /// models are offline.
+    replies: Vec<Json>,
     /// Codes of what is wrong with the file.
     errors: Vec<String>,
     /// Codes of its warnings.
@@ -26,6 +31,8 @@ struct Expected {
     at: Option<String>,
     end: Option<String>,
     outputs: Option<Json>,
+    /// How many calls the model got; nothing said, as many as there are replies.
+    calls: Option<u64>,
     /// For each map that ran, the counts that are not 0.
     items: Option<Vec<Map<String, Json>>>,
 }
@@ -54,6 +61,14 @@ fn counted(counts: &ItemCounts) -> Map<String, Json> {
     counts.into_iter().filter(|(_, n)| *n != json!(0)).collect()
 }
 
+fn scripted(replies: &[Json]) -> Plan {
+    let rule = |reply: &Json| match reply {
+        Json::String(text) => Rule::new("", text.as_str()),
+        rule => serde_json::from_value(rule.clone()).unwrap(),
+    };
+    Plan { replies: replies.iter().map(rule).collect(), record: true, ..Plan::default() }
+}
+
 fn check(text: &str) {
     let (flow, expected) = text.split_once("\n---\n").expect("a flow, `---`, and what it comes to");
     let expected = Expected::read(expected);
@@ -67,7 +82,11 @@ fn check(text: &str) {
     };
     assert_eq!(expected.errors, Vec::<String>::new(), "the flow was accepted");
     assert_eq!(codes(&compiled.warnings), expected.warnings);
-    let engine = Engine::new(compiled, &repository("tests/conformance"));
+    let folder = repository("tests/conformance");
+    let mock = (!expected.replies.is_empty()).then(|| Mock::start(scripted(&expected.replies)));
+    let base_url = mock.as_ref().map(|mock| BaseUrl::new(mock.base_url()));
+    let environment = Environment { openai_base_url: base_url, ..Environment::default() };
+    let engine = Engine::asking(compiled, &folder, &environment);
     let inputs = expected.inputs.into_iter().map(|(name, value)| (name, Value::try_from(value).unwrap()));
     match engine.run(inputs.collect()) {
         Ok(outputs) => {
@@ -81,6 +100,9 @@ fn check(text: &str) {
             let at = error.at.as_ref().map(ToString::to_string);
             assert!(expected.at.is_none() || at == expected.at, "at {at:?}, not {:?}", expected.at);
         }
+    }
+    if let Some(mock) = mock {
+        assert_eq!(mock.counters().requests, expected.calls.unwrap_or(expected.replies.len() as u64));
     }
     if let Some(items) = expected.items {
         assert_eq!(engine.maps().iter().map(counted).collect::<Vec<_>>(), items);

@@ -37,8 +37,13 @@ pub(crate) struct Engine {
 impl Engine {
     /// A flow that compiles. What it reads lies in `folder`; its models are offline.
     pub(crate) fn new(compiled: Compiled, folder: &Path) -> Self {
+        Self::asking(compiled, folder, &Environment::default())
+    }
+
+    /// The same, with models where the environment says.
+    pub(crate) fn asking(compiled: Compiled, folder: &Path, environment: &Environment) -> Self {
         let http = HttpClient::new().unwrap();
-        let binder = Binder { environment: &Environment::default(), overrides: &[], http: &http };
+        let binder = Binder { environment, overrides: &[], http: &http };
         let models = compiled.models.iter().map(|definition| {
             let config = definition.config.downcast_ref::<ModelConfig>().filter(|_| definition.called)?;
             Some(binder.bind(&definition.name, config, definition.offline).unwrap())
