@@ -106,7 +106,12 @@ async fn go(prepared: Prepared, args: &RunArgs, screen: &Screen, verbose: u8) ->
     let stop = Arc::new(StopRun::default());
     let described = models.described();
     let run = Run::new(RunOptions { seed, parallel: args.parallel, preview: args.preview })
-        .resources(Resources::new().with(Arc::clone(&files)).with(Arc::new(models.into_models())))
+        .resources(
+            Resources::new()
+                .with(Arc::clone(&files))
+                .with(Arc::new(models.into_models()))
+                .with(Arc::new(flowrun_net::Client::new())),
+        )
         .observers(observers)
         .journal(Arc::new(MemoryJournal::new()))
         .stop(Arc::clone(&stop));

@@ -77,8 +77,7 @@ impl Client {
     fn pool(&self, rules: &Rules) -> Result<&reqwest::Client, Error> {
         let pool = self.pools[usize::from(rules.allow_private_addresses)].get_or_init(|| {
             // What a name leads to is judged by this rule alone; the others are about what stands in the address.
-            let rules =
-                Rules { allow_private_addresses: rules.allow_private_addresses, ..Rules::default() };
+            let rules = Rules { allow_private_addresses: rules.allow_private_addresses, ..Rules::default() };
             reqwest::Client::builder()
                 .user_agent(concat!("flowrun/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT)

@@ -3,7 +3,9 @@
 use std::error::Error as StdError;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
 use reqwest::{Method, StatusCode, Url};
 
 use crate::rules::Refused;
@@ -62,7 +64,8 @@ impl Exchange<'_> {
             };
             redirects += 1;
             if redirects > self.request.limits.redirects {
-                let message = format!("`{}` redirects more than {} times", shown(&self.request.url), redirects - 1);
+                let message =
+                    format!("`{}` redirects more than {} times", shown(&self.request.url), redirects - 1);
                 let help = "ask the address that it ends at, or raise `max_redirects`";
                 return Err(Error::new(ErrorKind::RefusedUrl, message, help).into());
             }
@@ -99,10 +102,12 @@ impl Exchange<'_> {
         }
         if url.origin() != from.origin() {
             if body.is_some() {
-                let message = format!("`{}` redirects the body to another server, `{}`", shown(&from), shown(&url));
+                let message =
+                    format!("`{}` redirects the body to another server, `{}`", shown(&from), shown(&url));
                 return Err(Refused::new(message, "ask that server itself if it is meant").into());
             }
-            headers = headers.iter().filter(|(_, v)| !v.is_sensitive()).map(|(n, v)| (n.clone(), v.clone())).collect();
+            headers =
+                headers.iter().filter(|(_, v)| !v.is_sensitive()).map(|(n, v)| (n.clone(), v.clone())).collect();
         }
         Ok(Hop { method, url, headers, body })
     }
@@ -135,7 +140,11 @@ impl Exchange<'_> {
         let most = self.request.limits.largest_reply;
         let too_large = || {
             let message = format!("the reply of `{}` has more than {most} bytes", shown(url));
-            Failure::from(Error::new(ErrorKind::TooLarge, message, "raise `max_response_bytes`, or ask for less at once"))
+            Failure::from(Error::new(
+                ErrorKind::TooLarge,
+                message,
+                "raise `max_response_bytes`, or ask for less at once",
+            ))
         };
         let announced = response.content_length().unwrap_or(0);
         if self.request.method != Method::HEAD && usize::try_from(announced).map_or(true, |length| length > most) {

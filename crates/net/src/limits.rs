@@ -158,7 +158,8 @@ mod tests {
             assert!(error.contains(why), "{error}");
         }
         let schema = schemars::schema_for!(RetryPolicy).to_value();
-        let defaults = schema["properties"].as_object().unwrap().iter().map(|(k, v)| (k.clone(), v["default"].clone()));
+        let defaults =
+            schema["properties"].as_object().unwrap().iter().map(|(k, v)| (k.clone(), v["default"].clone()));
         let read: RetryPolicy = serde_json::from_value(serde_json::Value::Object(defaults.collect())).unwrap();
         assert_eq!(read, RetryPolicy::default());
     }

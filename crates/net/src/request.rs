@@ -70,7 +70,8 @@ impl Request {
         let name = header_name(name).map_err(Error::request)?;
         let sensitive = sensitive || SECRET.contains(&name.as_str());
         let mut header = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
-            let message = format!("the value of the header `{name}` holds a line break or another control character");
+            let message =
+                format!("the value of the header `{name}` holds a line break or another control character");
             Error::request(message)
         })?;
         header.set_sensitive(sensitive);
@@ -95,7 +96,8 @@ impl Request {
             }
             let odd = |byte: u8| !byte.is_ascii_graphic() || b"\",;\\".contains(&byte);
             if value.bytes().any(odd) {
-                let message = format!("the value of the cookie `{name}` holds a character that no cookie may hold");
+                let message =
+                    format!("the value of the cookie `{name}` holds a character that no cookie may hold");
                 return Err(Error::request(message));
             }
             self.keep_secret(value);
@@ -211,8 +213,14 @@ mod tests {
     #[test]
     fn what_could_be_a_second_request_is_refused() {
         let mut request = request();
-        for (name, value) in [("x-a", "1\r\nx-b: 2"), ("x-a", "\0"), ("x a", "1"), ("", "1"), ("Host", "h"), ("content-length", "1")]
-        {
+        for (name, value) in [
+            ("x-a", "1\r\nx-b: 2"),
+            ("x-a", "\0"),
+            ("x a", "1"),
+            ("", "1"),
+            ("Host", "h"),
+            ("content-length", "1"),
+        ] {
             assert_eq!(request.header(name, value, false).unwrap_err().kind.code(), "http.request", "{name}");
         }
         request.header("X-A", "é", false).unwrap();

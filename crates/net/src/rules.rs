@@ -102,11 +102,7 @@ impl Rules {
     }
 
     /// Judges where a connection goes. `loopback`: whether the name says that it leads to this machine.
-    pub(crate) fn check_address(
-        &self,
-        address: IpAddr,
-        loopback: bool,
-    ) -> Result<(), (String, &'static str)> {
+    pub(crate) fn check_address(&self, address: IpAddr, loopback: bool) -> Result<(), (String, &'static str)> {
         const HELP: &str = "if that is meant, say `allow_private_addresses: true`";
         let kind = reach(address);
         if loopback && kind != Reach::Loopback {
@@ -206,8 +202,13 @@ mod tests {
     #[test]
     fn http_stays_on_this_machine() {
         let rules = Rules::default();
-        for fine in ["https://example.com/a", "http://localhost:8/", "http://a.localhost", "http://127.0.0.1:8", "http://[::1]/"]
-        {
+        for fine in [
+            "https://example.com/a",
+            "http://localhost:8/",
+            "http://a.localhost",
+            "http://127.0.0.1:8",
+            "http://[::1]/",
+        ] {
             assert_eq!(refusal(&rules, fine), "", "{fine}");
         }
         for wrong in ["http://example.com/", "http://localhost.example.com/", "http://8.8.8.8/"] {
@@ -220,10 +221,14 @@ mod tests {
     #[test]
     fn literal_addresses_are_judged_however_they_are_written() {
         let rules = Rules { allow_insecure_http: true, ..Rules::default() };
-        for private in ["https://10.0.0.1/", "https://0xa000001/", "https://167772161/", "https://[::ffff:10.0.0.1]/"] {
+        for private in
+            ["https://10.0.0.1/", "https://0xa000001/", "https://167772161/", "https://[::ffff:10.0.0.1]/"]
+        {
             assert!(refusal(&rules, private).contains("a private network"), "{private}");
         }
-        for never in ["http://169.254.169.254/latest", "http://0/", "http://[fe80::1]/", "http://0251.0376.169.254/"] {
+        for never in
+            ["http://169.254.169.254/latest", "http://0/", "http://[fe80::1]/", "http://0251.0376.169.254/"]
+        {
             assert!(refusal(&rules, never).contains("link local"), "{never}");
         }
         let private = Rules { allow_private_addresses: true, ..rules };
@@ -255,7 +260,15 @@ mod tests {
         assert!(allowed("http://127.0.0.1:*", "http://127.0.0.1:4711/x"));
         assert!(allowed("http://127.0.0.1:*/x", "http://127.0.0.1:4711/x"));
         assert!(!allowed("http://127.0.0.1:*/x", "http://127.0.0.1:4711/y"));
-        for wrong in ["example.com", "ftp://a.b", "https://a.b?x", "https://u:p@a.b", "https://*.a.b", "https://a.b/../c", ""] {
+        for wrong in [
+            "example.com",
+            "ftp://a.b",
+            "https://a.b?x",
+            "https://u:p@a.b",
+            "https://*.a.b",
+            "https://a.b/../c",
+            "",
+        ] {
             assert!(wrong.parse::<AllowedUrl>().is_err(), "{wrong}");
         }
     }

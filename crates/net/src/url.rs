@@ -72,11 +72,15 @@ pub fn parse(text: &str) -> Result<Url, ParseUrlError> {
     // Browsers read a backslash as a slash, up to the query.
     let is_odd = |at: usize, c: char| c.is_whitespace() || c.is_control() || (c == '\\' && at < path_end);
     if let Some((_, odd)) = text.char_indices().find(|(at, c)| is_odd(*at, *c)) {
-        let what = if odd.is_whitespace() { "white space".to_owned() } else { format!("`{}`", odd.escape_debug()) };
+        let what =
+            if odd.is_whitespace() { "white space".to_owned() } else { format!("`{}`", odd.escape_debug()) };
         return Err(ParseUrlError::new(format!("the address {} holds {what}", quoted())));
     }
     let Some(rest) = text.split_once("://").filter(|(scheme, _)| is_http(scheme)).map(|(_, rest)| rest) else {
-        return Err(ParseUrlError::new(format!("the address {} does not begin with http:// or https://", quoted())));
+        return Err(ParseUrlError::new(format!(
+            "the address {} does not begin with http:// or https://",
+            quoted()
+        )));
     };
     // `https:///b` would be the host `b`.
     if rest.is_empty() || rest.starts_with(['/', '?', '#']) {
@@ -192,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_value_is_one_piece_of_text_where_it_stands() {
-        for (value, encoded) in [("a b", "a%20b"), ("a/b?c#d", "a%2Fb%3Fc%23d"), ("50%", "50%25"), ("é&=+", "%C3%A9%26%3D%2B")]
+        for (value, encoded) in
+            [("a b", "a%20b"), ("a/b?c#d", "a%2Fb%3Fc%23d"), ("50%", "50%25"), ("é&=+", "%C3%A9%26%3D%2B")]
         {
             let url = put("https://h/u/", value, "/x").unwrap();
             assert_eq!(url, format!("https://h/u/{encoded}/x"));
@@ -227,7 +232,18 @@ mod tests {
         let base = |base, rest| assemble([Value(base), Literal(rest)]).map(String::from);
         assert_eq!(base("https://h:8/v1", "/items").unwrap(), "https://h:8/v1/items");
         assert!(base("", "https://h/").is_ok());
-        for wrong in ["", "h", "ftp://h", "https:/h", "https:///h", "https:\\\\h", " https://h", "https://h\n", "javascript:0", "https://h/.."] {
+        for wrong in [
+            "",
+            "h",
+            "ftp://h",
+            "https:/h",
+            "https:///h",
+            "https:\\\\h",
+            " https://h",
+            "https://h\n",
+            "javascript:0",
+            "https://h/..",
+        ] {
             assert!(base(wrong, "/items").is_err(), "{wrong}");
         }
     }

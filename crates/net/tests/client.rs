@@ -199,7 +199,9 @@ async fn redirects_are_judged() {
     }
     let circle = web.url("/redirect/302");
     let mut request = request(Method::GET, &circle);
-    request.url.set_query(Some("/redirect/302?/redirect/302?/redirect/302?/redirect/302?/redirect/302?/redirect/302?/echo"));
+    request.url.set_query(Some(
+        "/redirect/302?/redirect/302?/redirect/302?/redirect/302?/redirect/302?/redirect/302?/echo",
+    ));
     assert_eq!(code(client.send(&request, &rules).await), ErrorKind::RefusedUrl);
     request.limits.redirects = 0;
     assert_eq!(client.send(&request, &rules).await.unwrap().status.as_u16(), 302);
@@ -215,9 +217,9 @@ async fn what_a_name_leads_to_is_judged_at_the_connection() {
         ("cloud.test", &["169.254.169.254"]),
         ("nothing.test", &["0.0.0.0"]),
     ];
-    let client = Client::with_hosts(names.map(|(name, to)| {
-        (name.to_owned(), to.iter().map(|a| a.parse::<IpAddr>().unwrap()).collect())
-    }));
+    let client = Client::with_hosts(
+        names.map(|(name, to)| (name.to_owned(), to.iter().map(|a| a.parse::<IpAddr>().unwrap()).collect())),
+    );
     let rules = Rules { allow_insecure_http: true, ..Rules::default() };
     let private = Rules { allow_private_addresses: true, ..rules.clone() };
     for (name, _) in names {

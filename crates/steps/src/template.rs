@@ -7,7 +7,7 @@ use flowrun_core::execute::StepCx;
 use flowrun_core::ports::Ports;
 use flowrun_core::signature::{Asked, Port, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
-use flowrun_core::template::{Template, Text};
+use flowrun_core::template::{Template, Text, Variable};
 use flowrun_core::types::Type;
 use flowrun_core::value::Value;
 use schemars::JsonSchema;
@@ -25,11 +25,17 @@ pub(crate) struct TemplateStep {
 /// The inputs that some texts read, each once; one that every text that reads it also tests is optional. Each text
 /// comes with the keys and item numbers that lead to it.
 pub(crate) fn inputs_of<'t>(texts: impl IntoIterator<Item = (Vec<String>, &'t Template)>) -> Vec<Port> {
+    inputs_read(texts.into_iter().map(|(path, text)| (path, 0, text.variables())))
+}
+
+/// As [`inputs_of`], for variables of anything that stands in a text, which begins at a byte of it.
+pub(crate) fn inputs_read<'t>(reads: impl IntoIterator<Item = (Vec<String>, usize, &'t [Variable])>) -> Vec<Port> {
     let mut ports: Vec<Port> = Vec::new();
-    for (path, text) in texts {
-        for variable in text.variables() {
+    for (path, begin, variables) in reads {
+        for variable in variables {
             let default = variable.optional.then_some(Value::Null);
-            let asked = Asked { path: path.clone(), range: variable.range.clone() };
+            let range = begin + variable.range.start..begin + variable.range.end;
+            let asked = Asked { path: path.clone(), range };
             match ports.iter_mut().find(|p| p.name == variable.name) {
                 Some(port) if default.is_none() => port.default = None,
                 Some(_) => {}

@@ -1,6 +1,8 @@
 //! Texts of which is known afterwards what the author wrote and what was put in, such as addresses, where a value must
 //! not be able to say more than its place lets it.
 
+use std::fmt::Write as _;
+
 use minijinja::value::{Value as Jinja, ValueKind};
 use minijinja::{Error, ErrorKind, Output, State};
 
@@ -117,12 +119,10 @@ mod tests {
 
     #[test]
     fn what_was_put_in_is_told_apart() {
-        assert_eq!(pieces("a/{{ x }}/{{ x|upper }}", "b").unwrap(), [
-            literal("a/"),
-            value("b"),
-            literal("/"),
-            value("B")
-        ]);
+        assert_eq!(
+            pieces("a/{{ x }}/{{ x|upper }}", "b").unwrap(),
+            [literal("a/"), value("b"), literal("/"), value("B")]
+        );
         assert_eq!(pieces("{{ x }}a", "").unwrap(), [value(""), literal("a")]);
         assert_eq!(pieces("{{ 6.0 }}{{ [1, x] }}", "b").unwrap(), [value("6.0"), value("[1,\"b\"]")]);
     }
