@@ -8,6 +8,7 @@
 //! | `/slow/MS` | as `/echo`, after so many milliseconds |
 //! | `/bytes/N` | N times `x`, with its length |
 //! | `/chunks/N` | N times 1024 times `x`, without its length |
+//! | `/body` | the body of the request as it came |
 //! | `/text?TEXT` | the query as plain text |
 //! | `/redirect/N?URL` | status N, to that address |
 //! | `/close` | the connection ends without an answer |
@@ -131,6 +132,7 @@ async fn answer(seen: Arc<Seen>, request: Request<Incoming>) -> Result<Reply, Cl
         }
         "bytes" => Ok(plain(StatusCode::OK, "x".repeat(number))),
         "chunks" => Ok(chunks(number)),
+        "body" => Ok(plain(StatusCode::OK, body)),
         "text" => Ok(plain(StatusCode::OK, query.to_owned())),
         "redirect" => Ok(redirect(status(number), query)),
         "close" => Err(Close),

@@ -307,7 +307,9 @@ impl Http {
             let message = "the host of the address comes from a value, so that the request could go anywhere";
             return Err(wrong(message.to_owned()).help("name the hosts that are meant in `url_allow_list`"));
         }
-        let mut url = assemble(parts(&pieces)).map_err(|e| wrong(e.to_string()))?;
+        let mut url = assemble(parts(&pieces)).map_err(|e| {
+            wrong(e.to_string()).help("check the values in `url`; what may hold anything is better under `params`")
+        })?;
         if let Some(params) = &self.params {
             add_params(&mut url, pairs(&fields("params", &params.fill(input)?)?));
         }
