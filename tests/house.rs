@@ -18,9 +18,10 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &["serde-saphyr", "reqwest", "async-openai", "hyper", "clap", "console", "indicatif", "parquet"],
     ),
     ("yaml", &["core"], &["reqwest", "async-openai", "tokio", "clap", "console"]),
-    ("llm", &[], &["serde-saphyr", "minijinja", "arrow-array", "clap", "console"]),
+    ("net", &[], &["serde-saphyr", "async-openai", "minijinja", "arrow-array", "clap", "console"]),
+    ("llm", &["net"], &["serde-saphyr", "minijinja", "arrow-array", "clap", "console"]),
     ("data", &["core"], &["reqwest", "async-openai", "tokio", "clap", "console", "minijinja"]),
-    ("steps", &["core", "llm", "data"], &["serde-saphyr", "reqwest", "clap", "console"]),
+    ("steps", &["core", "llm", "data", "net"], &["serde-saphyr", "reqwest", "clap", "console"]),
     ("journal", &["core"], &["serde-saphyr", "reqwest", "async-openai", "arrow-array", "clap", "console"]),
     ("mock-llm", &[], &["arrow-array", "minijinja", "reqwest"]),
 ];

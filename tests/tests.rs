@@ -15,6 +15,8 @@ mod engine;
 mod extending;
 /// The rules of the house that no lint knows.
 mod house;
+/// Requests that steps send themselves.
+mod http;
 /// The main job.
 mod justify;
 /// Models over HTTP that refuse, fail and cut short.

@@ -20,6 +20,7 @@ mod report;
 pub use flowrun_core as core;
 pub use flowrun_data as data;
 pub use flowrun_llm as llm;
+pub use flowrun_net as net;
 pub use flowrun_steps as steps;
 pub use flowrun_yaml as yaml;
 

@@ -1,4 +1,4 @@
-//! Runs every `conformance/RULE.yaml`: a flow, `---`, and what it must come to.
+//! Runs every `conformance/RULE.yaml`: a flow, `---`, and what it must come to. `127.0.0.1:PORT` in it is a web server.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use flowrun_mock_llm::{Plan, Rule};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
-use crate::support::{Engine, Mock, compiled, registry, repository, yaml_files};
+use crate::support::{Engine, Mock, Web, compiled, registry, repository, yaml_files};
 
 /// What a case says beneath its flow. What it does not say must not be: no warning, no error, no named end.
 #[derive(Default, Deserialize)]
@@ -70,6 +70,7 @@ fn scripted(replies: &[Json]) -> Plan {
 }
 
 fn check(text: &str) {
+    let text = &Web::addressed(text);
     let (flow, expected) = text.split_once("\n---\n").expect("a flow, `---`, and what it comes to");
     let expected = Expected::read(expected);
     let compiled = match compiled(flow, &registry()) {

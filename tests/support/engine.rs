@@ -50,7 +50,8 @@ impl Engine {
         });
         let models = Models::new(models.collect());
         let files = Files::new(folder, folder);
-        let resources = Resources::new().with(Arc::new(models)).with(Arc::new(files));
+        let web = flowrun::net::Client::new();
+        let resources = Resources::new().with(Arc::new(models)).with(Arc::new(files)).with(Arc::new(web));
         Self { compiled, resources, options: RunOptions::default(), journal: None, maps: Arc::default() }
     }
 

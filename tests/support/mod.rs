@@ -4,8 +4,10 @@ mod engine;
 mod mock;
 mod sandbox;
 mod steps;
+mod web;
 
 pub(crate) use engine::{Engine, compiled};
 pub(crate) use mock::Mock;
 pub(crate) use sandbox::{Ran, Sandbox, copy_folder, repository, yaml_files};
 pub(crate) use steps::{Read, Till, Trace, registry};
+pub(crate) use web::Web;

@@ -112,6 +112,7 @@ const RUN_CODES: &[(&str, Codes)] = &[
     ("Prompts", PROMPTS),
     ("Texts", TEXTS),
     ("Choices", CHOICE),
+    ("Requests over HTTP", HTTP),
     ("The engine", ENGINE),
 ];
 
@@ -389,6 +390,44 @@ const CHOICE: Codes = &[(
     "a model was asked to choose, and its reply names none of the choices, or more than one. Ask for the name alone, give \
      the step an `otherwise:` branch, or retry it, `retry_on: [choice.unclear]`.",
 )];
+const HTTP: Codes = &[
+    (
+        "http.status",
+        "a server answered with a status other than 2xx, and went on doing so for all tries where such a status may pass. The \
+         details hold the status as a number and the beginning of the reply. `ignore_bad_status: true` takes every status.",
+    ),
+    (
+        "http.timeout",
+        "no complete reply came in time. Raise `timeout`, or ask for less at once. A POST or PATCH is not sent again, \
+         because the server may have done it; `idempotent: true` says that it does no harm.",
+    ),
+    (
+        "http.connect",
+        "there was no connection to the server, or it broke before the reply was complete: a name that does not exist, \
+         nobody who listens, a certificate that does not fit. Proxies of the environment are not used.",
+    ),
+    (
+        "http.refused_url",
+        "the address may not be asked. A value makes it another one than was written (`..` or nothing in the path, a host \
+         without `url_allow_list`), it is not in the list, it is not encrypted, or it leads to a private network or to this \
+         machine under another name. The address of a redirect, and what a name leads to, are judged in the same way. The \
+         message says which rule it was and how to allow it where that is meant.",
+    ),
+    (
+        "http.too_large",
+        "the reply is larger than `max_response_bytes`, and was not read to its end. Ask for less at once, or raise it.",
+    ),
+    (
+        "http.output",
+        "a query of `extract:` has no result, or fails, on the reply, or finds what is not of the type under `types:`; or the \
+         reply is no JSON, or no text. Correct the query, or give the output a value under `defaults:`.",
+    ),
+    (
+        "http.request",
+        "the request cannot be sent as it is: a header or cookie with a line break, a method that HTTP does not have, a list \
+         or an object where only a text can be sent.",
+    ),
+];
 
 const ENGINE: Codes = &[
     (
@@ -486,7 +525,7 @@ mod tests {
     fn sources() -> Vec<PathBuf> {
         let crates = Path::new(ROOT).join("crates");
         let mut folders: Vec<PathBuf> =
-            ["core/src", "yaml/src", "llm/src", "data/src", "steps/src", "journal/src", "cli"]
+            ["core/src", "yaml/src", "net/src", "llm/src", "data/src", "steps/src", "journal/src", "cli"]
                 .map(|folder| crates.join(folder))
                 .into();
         let mut files = Vec::new();

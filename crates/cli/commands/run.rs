@@ -141,7 +141,10 @@ async fn go(
     }
     let stop = Arc::new(StopRun::default());
     let described = models.described();
-    let mut resources = Resources::new().with(Arc::clone(&files)).with(Arc::new(models.into_models()));
+    let mut resources = Resources::new()
+        .with(Arc::clone(&files))
+        .with(Arc::new(models.into_models()))
+        .with(Arc::new(flowrun_net::Client::new()));
     if let Some(kept) = &kept {
         resources = resources.with(Arc::new(kept.parts()));
     }

@@ -281,7 +281,7 @@ fn article(word: &str) -> String {
 }
 
 /// Keys whose values are never said.
-const SECRETS: &[&str] = &["api_key", "token", "password", "authorization"];
+const SECRETS: &[&str] = &["api_key", "token", "password", "authorization", "sensitive_headers", "cookies"];
 
 /// What stands there, for a message: scalars in full, a secret never.
 fn said(node: &Node, key: &str) -> String {

@@ -3,6 +3,8 @@
 //! It answers `POST /v1/chat/completions` (whole or as server-sent events) and `GET /v1/models`, and tells
 //! what it saw at `GET /counters`; `POST /reset` starts the counting anew.
 //!
+//! [`WebServer`] stands beside it, for steps and tools that send requests of their own.
+//!
 //! Two things are kept apart, because a run that is killed and resumed must be comparable with one that is not:
 //!
 //! * **What it answers** depends on the request alone: its body and its `X-Client-Request-Id`. The same call
@@ -30,7 +32,9 @@ mod instance;
 mod plan;
 mod replies;
 mod server;
+mod web;
 
 pub use counters::{Counters, Recorded};
 pub use plan::{FaultKind, FaultKindError, Faults, Latency, Plan, Rule, Verdicts};
 pub use server::{MockServer, StartError};
+pub use web::WebServer;

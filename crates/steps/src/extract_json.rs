@@ -42,7 +42,7 @@ pub(crate) struct ExtractJson {
 /// The type of an output.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Value")]
-struct Declared(Type);
+pub(crate) struct Declared(pub(crate) Type);
 
 impl TryFrom<Value> for Declared {
     type Error = String;
@@ -94,7 +94,7 @@ pub(crate) fn type_of(word: &str) -> Option<Type> {
 }
 
 /// A value of JSON as one of a type: JSON has dates, times and decimals as texts.
-fn fitted(value: Value, to: &Type) -> Result<Value, cast::CastError> {
+pub(crate) fn fitted(value: Value, to: &Type) -> Result<Value, cast::CastError> {
     let read = match &value {
         Value::String(text) => cast::parse_scalar(text, &to.without_null().kind)?,
         _ => None,

@@ -12,8 +12,10 @@ mod error_name;
 mod extract;
 mod extract_json;
 pub mod files;
+mod filled;
 mod filter_rows;
 mod flow;
+mod http;
 mod jq;
 mod json_text;
 mod map;
@@ -63,5 +65,6 @@ pub fn registry() -> Registry {
         .with::<extract::Extract>()
         .with::<extract_json::ExtractJson>()
         .with::<regex::RegexStep>()
+        .with::<http::Http>()
         .with::<parse_verdict::ParseVerdict>()
 }

@@ -30,11 +30,17 @@ pub(crate) fn inputs_of<'t>(texts: impl IntoIterator<Item = (Vec<String>, &'t Te
 
 /// As [`inputs_of`], from the variables of texts or conditions.
 pub(crate) fn inputs_that_read<'v>(all: impl IntoIterator<Item = (Vec<String>, &'v [Variable])>) -> Vec<Port> {
+    inputs_read(all.into_iter().map(|(path, variables)| (path, 0, variables)))
+}
+
+/// As [`inputs_of`], for variables of anything that stands in a text, which begins at a byte of it.
+pub(crate) fn inputs_read<'t>(reads: impl IntoIterator<Item = (Vec<String>, usize, &'t [Variable])>) -> Vec<Port> {
     let mut ports: Vec<Port> = Vec::new();
-    for (path, variables) in all {
+    for (path, begin, variables) in reads {
         for variable in variables {
             let default = variable.optional.then_some(Value::Null);
-            let asked = Asked { path: path.clone(), range: variable.range.clone() };
+            let range = begin + variable.range.start..begin + variable.range.end;
+            let asked = Asked { path: path.clone(), range };
             match ports.iter_mut().find(|p| p.name == variable.name) {
                 Some(port) if default.is_none() => port.default = None,
                 Some(_) => {}

@@ -9,7 +9,8 @@ use flowrun_core::node::{Node, NodeKind};
 use crate::codes;
 
 /// Keys whose value is never shown, in whatever case they are written.
-pub const SECRET_KEYS: &[&str] = &["api_key", "token", "password", "authorization"];
+pub const SECRET_KEYS: &[&str] =
+    &["api_key", "token", "password", "authorization", "sensitive_headers", "cookies"];
 
 /// Whether the value of this key is never shown.
 pub fn is_secret_key(key: &str) -> bool {

@@ -4,6 +4,7 @@
 //! printed; lists and objects print as JSON.
 
 mod bridge;
+mod pieces;
 mod text;
 mod variables;
 
@@ -17,7 +18,8 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior}
 use crate::seed::Key;
 use crate::value::Value;
 
-pub use text::{Condition, OfflineText, Text};
+pub use pieces::Piece;
+pub use text::{Condition, OfflineText, PiecesText, Text};
 pub use variables::Variable;
 
 /// How many instructions one rendering may take; a loop over 100,000 items takes about a tenth.

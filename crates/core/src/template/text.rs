@@ -67,6 +67,10 @@ field! {
     OfflineText, Template, "offline", |source| Template::parse(source, Extras::Pick)
 }
 field! {
+    /// A text of which is known afterwards what was put into it.
+    PiecesText, Template, "text", Template::parse_pieces
+}
+field! {
     /// A condition or computed value.
     Condition, Expression, "expression", Expression::parse
 }
