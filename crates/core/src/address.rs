@@ -12,6 +12,8 @@ pub enum FrameKind {
     Trial(u32),
     /// A flow that is run by name.
     Flow(Arc<str>),
+    /// The flow of a context provider, run for the step that wants its value.
+    Context(Arc<str>),
 }
 
 /// The address of a step, or of a frame that a step opened. Cheap to clone and to extend.
@@ -91,7 +93,10 @@ impl Address {
     fn longest_key(&self) -> usize {
         const NUMBERS: usize = "/#4294967295[18446744073709551615]".len();
         let Some(part) = &self.0 else { return 0 };
-        let flow = if let Some(FrameKind::Flow(name)) = &part.frame { name.len() } else { 0 };
+        let flow = match &part.frame {
+            Some(FrameKind::Flow(name) | FrameKind::Context(name)) => name.len(),
+            _ => 0,
+        };
         part.above.longest_key() + part.step.len() + NUMBERS + flow
     }
 
@@ -109,6 +114,7 @@ impl Address {
             Some(FrameKind::Item(n)) => write!(text, "[{n}]"),
             Some(FrameKind::Trial(n)) => write!(text, ".{n}"),
             Some(FrameKind::Flow(name)) => write!(text, ":{name}"),
+            Some(FrameKind::Context(name)) => write!(text, "@{name}"),
             None => Ok(()),
         };
     }
@@ -136,6 +142,7 @@ impl fmt::Display for Address {
             match &part.frame {
                 Some(FrameKind::Item(n)) => write!(f, "[{n}]")?,
                 Some(FrameKind::Trial(n)) if *n > 1 => write!(f, " (trial {n})")?,
+                Some(FrameKind::Context(name)) => write!(f, " (context {name})")?,
                 _ => {}
             }
             if part.visit > 1 {
@@ -161,5 +168,9 @@ mod tests {
         assert_eq!(address.key(), "justify#1[17]/attempt#1.2/write#3");
         assert_eq!(address.to_string(), "justify[17] › attempt (trial 2) › write (visit 3)");
         assert_eq!((address.depth(), address.item()), (2, Some(17)));
+        let provided = Address::root().step(&"write".into(), 1).frame(FrameKind::Context("today".into()));
+        let provided = provided.step(&"ask".into(), 1);
+        assert_eq!(provided.key(), "write#1@today/ask#1");
+        assert_eq!(provided.to_string(), "write (context today) › ask");
     }
 }

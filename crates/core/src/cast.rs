@@ -15,6 +15,12 @@ use crate::value::{Object, Value, to_value};
 #[error("{0}")]
 pub struct CastError(String);
 
+impl CastError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
 /// Whether some value of type `from` may become one of type `to`.
 pub fn castable(from: &Type, to: &Type) -> bool {
     if matches!(from.kind, Kind::Any) || matches!(to.kind, Kind::Any) {

@@ -20,12 +20,15 @@ mod parallel;
 mod parse_verdict;
 mod prompt;
 mod read_table;
+mod read_variable;
 mod regex;
 mod retry;
 mod sample_rows;
 mod synthesize;
 mod template;
+mod variables;
 mod write_table;
+mod write_variable;
 
 pub use files::Files;
 pub use models::Models;
@@ -53,6 +56,9 @@ pub fn registry() -> Registry {
         .with::<branch::Branch>()
         .with::<complete::Complete>()
         .with::<constant::Constant>()
+        .with::<read_variable::ReadVariable>()
+        .with::<write_variable::WriteVariable>()
+        .with::<variables::Variables>()
         .with::<template::TemplateStep>()
         .with::<prompt::Prompt>()
         .with::<extract::Extract>()

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 
@@ -32,14 +32,27 @@ pub(super) struct Frame {
 pub(super) struct State {
     pub(super) slots: Vec<Option<Value>>,
     pub(super) visits: Vec<u32>,
+    /// What the variables hold. Steps write them while they run.
+    pub(super) variables: Mutex<Vec<Option<Value>>>,
 }
 
 impl State {
+    fn new(flow: &Flow) -> Self {
+        let variables = flow.variables.iter().map(|port| port.default.clone()).collect();
+        Self { slots: vec![None; flow.slots], visits: vec![0; flow.steps.len()], variables: Mutex::new(variables) }
+    }
+
+    pub(super) fn variables(&self) -> MutexGuard<'_, Vec<Option<Value>>> {
+        self.variables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn read(&self, from: &From) -> Option<Value> {
         match from {
             From::Slot(slot) => self.slots[*slot].clone(),
             From::Constant(value) => Some(value.clone()),
             From::Visits(step) => Some(Value::from(self.visits[*step])),
+            From::Variable(place) => self.variables()[*place].clone(),
+            From::Either(first, second) => self.read(first).or_else(|| self.read(second)),
             From::Nothing => None,
         }
     }
@@ -52,7 +65,7 @@ pub(super) async fn walk(
     inputs: Vec<Value>,
     frame: &Frame,
 ) -> Result<FlowEnd, StepError> {
-    let mut state = State { slots: vec![None; flow.slots], visits: vec![0; flow.steps.len()] };
+    let mut state = State::new(flow);
     for (value, slots) in inputs.into_iter().zip(&flow.input_slots) {
         fill(&mut state.slots, slots, value);
     }
@@ -67,7 +80,12 @@ pub(super) async fn walk(
         let step = &flow.steps[at];
         state.visits[at] += 1;
         let visit = state.visits[at];
-        let cx = StepCx::new(run, step, frame, &state, visit, frame.attempt + retries);
+        let attempt = frame.attempt + retries;
+        for (provider, slot) in &step.context {
+            let value = StepCx::new(run, flow, step, frame, &state, visit, attempt).provide(provider).await?;
+            state.slots[*slot] = Some(value);
+        }
+        let cx = StepCx::new(run, flow, step, frame, &state, visit, attempt);
         let Taken { values, edge } = take_step(&cx, step, &state, tell).await?;
         let Some(edge) = edge else { return finish(flow, &state, Some(Arc::clone(&step.name))) };
         for (value, slots) in values.into_iter().zip(&step.output_slots) {
