@@ -178,7 +178,8 @@ pub(crate) fn all_flows(top: &std::sync::Arc<Flow>) -> Vec<std::sync::Arc<Flow>>
     let mut next = 0;
     while next < all.len() {
         let flow = std::sync::Arc::clone(&all[next]);
-        for inner in flow.steps.iter().flat_map(|s| s.flows.values()) {
+        let provided = flow.providers.iter().map(|provider| &provider.flow);
+        for inner in flow.steps.iter().flat_map(|s| s.flows.values()).chain(provided) {
             if !all.iter().any(|f| std::sync::Arc::ptr_eq(f, inner)) {
                 all.push(std::sync::Arc::clone(inner));
             }

@@ -73,6 +73,63 @@ fn an_item_that_begins_again_finds_what_it_has_done() {
     assert_eq!(pay(journal), (first, 0));
 }
 
+/// Pays, and remembers in variables what it paid.
+const REMEMBERS: &str = "
+flow: remembers
+variables: { paid: { type: [integer], default: [] }, last: integer }
+steps:
+  pay: { type: pay, with: { value: visits.pay }, output: paid }
+  note: { type: variables, write_variables: [paid, last], write_operations: { paid: insert }, with: { last: pay.paid, paid: pay.paid } }
+  again: { type: branch, with: { value: last }, cases: { never: end }, next: { end: end, default: { retry: pay, max_trials: 3, else: end } } }
+outputs: { paid: variables.paid, last: variables.last }
+";
+
+#[test]
+fn variables_are_written_again_from_what_was_kept() {
+    let run = |journal: Arc<dyn Journal>| {
+        let till = Arc::new(Till::default());
+        let text = REMEMBERS.replace("value: last", "value: variables.last");
+        let outputs = Engine::of(&text, &registry()).with(&till).journal(journal).run(BTreeMap::new()).unwrap();
+        let given = outputs.values.iter().map(|(name, value)| (name.to_string(), value.to_json().unwrap()));
+        (Json::Object(given.collect()), till.paid())
+    };
+    let journal = Arc::new(MemoryJournal::new());
+    let wanted = serde_json::json!({ "paid": [10, 20, 30], "last": 30 });
+    assert_eq!(run(journal.clone()), (wanted.clone(), 3));
+    assert_eq!(run(journal), (wanted, 0));
+}
+
+/// Two steps of a loop want what a flow of the context pays for.
+const PROVIDED: &str = "
+flow: provided
+context: { price: { flow: price } }
+steps:
+  one: { type: template, template: \"{{ price }}\", output: one }
+  two: { type: template, template: \"{{ price }} {{ price + 1 }}\", output: two }
+  none: { type: template, template: x, output: none }
+  again: { type: branch, with: { value: two.two }, cases: { never: end }, next: { end: end, default: { retry: one, max_trials: 2, else: end } } }
+outputs: { one: one.one, two: two.two }
+flows:
+  price:
+    steps: { pay: { type: pay, with: { value: { value: 4 } }, output: price } }
+";
+
+#[test]
+fn the_context_pays_once_for_each_visit_of_a_step_that_wants_it() {
+    let journal = Arc::new(Noting::default());
+    let run = || {
+        let till = Arc::new(Till::default());
+        let engine = Engine::of(PROVIDED, &registry()).with(&till).journal(journal.clone());
+        let outputs = engine.run(BTreeMap::new()).unwrap();
+        (outputs.values.get("two").cloned(), till.paid())
+    };
+    assert_eq!(run(), (Some("40 41".into()), 4));
+    let kept: Vec<String> = journal.kept.lock().unwrap().keys().cloned().collect();
+    let places = ["one#1", "one#2", "two#1", "two#2"].map(|step| format!("{step}@price/pay#1!pay"));
+    assert_eq!(kept, places);
+    assert_eq!(run(), (Some("40 41".into()), 0), "what was paid is paid");
+}
+
 /// A journal that notes what it keeps, and breaks at one key.
 #[derive(Default)]
 struct Noting {

@@ -135,6 +135,9 @@ pub(crate) struct Trace(pub(crate) Mutex<Vec<Read>>);
 struct Probe {
     /// Its optional inputs.
     reads: Vec<String>,
+    /// Its inputs without a default.
+    #[serde(default)]
+    needs: Vec<String>,
     /// Its outputs; the value says which step gave it, and on which visit.
     gives: Vec<String>,
     /// Its branches beside `next`.
@@ -152,6 +155,7 @@ impl Step for Probe {
     fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {
         let inputs =
             self.reads.iter().map(|name| Port { default: Some(Value::Null), ..Port::new(name, Type::any()) });
+        let inputs = inputs.chain(self.needs.iter().map(|name| Port::new(name, Type::any())));
         let outputs = self.gives.iter().map(|name| Port::new(name, Type::string()));
         let branches = self.branches.iter().map(String::as_str).chain(["next"]);
         Ok(Signature::new(inputs.collect(), outputs.collect()).branches(branches))

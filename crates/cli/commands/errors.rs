@@ -151,6 +151,11 @@ const STEPS: Codes = &[
          it runs in a circle. Bound the loop with a retry edge, or raise the limit.",
     ),
     (
+        "variable.unset",
+        "a step reads a variable that has no default and that nothing has written on the way here. Give it a default \
+         under `variables:`, or write it on every way to the step.",
+    ),
+    (
         "flow.missing_output",
         "the flow ended on a path that does not give one of its outputs. Give it on that path too, or leave it out of \
          `outputs:`.",
@@ -454,6 +459,11 @@ const ENGINE: Codes = &[
         "a step journals two effects of one visit under one key. This is a mistake in the step type.",
     ),
     ("engine.flow", "a step runs a flow that its signature did not ask for. This is a mistake in the step type."),
+    (
+        "engine.variable",
+        "a step uses a variable that its signature does not name, or writes one although its outcome is kept. This is a \
+         mistake in the step type: one that writes variables has the effect `Pure` or `Inner`.",
+    ),
     ("engine.worker", "a worker ended without an answer. This is a mistake in flowrun; please report it."),
     ("engine.broken", "a step with errors was run. This is a mistake in flowrun; please report it."),
 ];

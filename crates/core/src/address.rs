@@ -15,6 +15,8 @@ pub enum FrameKind {
     Trial(u32),
     /// A flow that is run by name.
     Flow(Arc<str>),
+    /// The flow of a context provider, run for the step that wants its value.
+    Context(Arc<str>),
 }
 
 /// The address of a step, or of a frame that a step opened. Cheap to clone and to extend.
@@ -94,7 +96,10 @@ impl Address {
     fn longest_key(&self) -> usize {
         const NUMBERS: usize = "/#4294967295[18446744073709551615]".len();
         let Some(part) = &self.0 else { return 0 };
-        let flow = if let Some(FrameKind::Flow(name)) = &part.frame { name.len() } else { 0 };
+        let flow = match &part.frame {
+            Some(FrameKind::Flow(name) | FrameKind::Context(name)) => name.len(),
+            _ => 0,
+        };
         part.above.longest_key() + part.step.len() + NUMBERS + flow
     }
 
@@ -112,6 +117,7 @@ impl Address {
             Some(FrameKind::Item(n)) => write!(text, "[{n}]"),
             Some(FrameKind::Trial(n)) => write!(text, ".{n}"),
             Some(FrameKind::Flow(name)) => write!(text, ":{name}"),
+            Some(FrameKind::Context(name)) => write!(text, "@{name}"),
             None => Ok(()),
         };
     }
@@ -155,6 +161,7 @@ impl fmt::Display for Address {
             match &part.frame {
                 Some(FrameKind::Item(n)) => write!(f, "[{n}]")?,
                 Some(FrameKind::Trial(n)) if *n > 1 => write!(f, " (trial {n})")?,
+                Some(FrameKind::Context(name)) => write!(f, " (context {name})")?,
                 _ => {}
             }
             if part.visit > 1 {
@@ -182,5 +189,9 @@ mod tests {
         assert_eq!((address.depth(), address.item()), (2, Some(17)));
         let record = serde_json::to_string(&address).unwrap();
         assert_eq!(serde_json::from_str::<Address>(&record).unwrap(), address);
+        let provided = Address::root().step(&"write".into(), 1).frame(FrameKind::Context("today".into()));
+        let provided = provided.step(&"ask".into(), 1);
+        assert_eq!(provided.key(), "write#1@today/ask#1");
+        assert_eq!(provided.to_string(), "write (context today) › ask");
     }
 }

@@ -59,6 +59,10 @@ pub struct Flow {
     pub ends: Vec<String>,
     /// Whether the unnamed end can be reached.
     pub unnamed_end: bool,
+    /// Its variables.
+    pub variables: Vec<Port>,
+    /// The flows that give values to its steps when they want them.
+    pub providers: Vec<Arc<FlowProvider>>,
     /// Its steps in the order written; the first one begins.
     pub steps: Vec<FlowStep>,
     /// How many steps one visit may take.
@@ -90,6 +94,17 @@ impl fmt::Debug for Flow {
     }
 }
 
+/// A context provider that runs a flow.
+#[derive(Debug)]
+pub struct FlowProvider {
+    /// The name of the value that it gives.
+    pub name: Arc<str>,
+    /// The flow, all of whose inputs have defaults.
+    pub flow: Arc<Flow>,
+    /// The place of the value among the flow's outputs.
+    pub(crate) output: usize,
+}
+
 /// A step of a compiled flow.
 pub struct FlowStep {
     /// Its name.
@@ -114,6 +129,10 @@ pub struct FlowStep {
     pub(crate) output_slots: Vec<Vec<usize>>,
     pub(crate) late: Vec<(String, From)>,
     pub(crate) flow_inputs: Vec<(String, From)>,
+    /// The providers that run before it does, each with the slot that it fills.
+    pub(crate) context: Vec<(Arc<FlowProvider>, usize)>,
+    /// The places of the variables that it uses by itself.
+    pub(crate) variables: Vec<usize>,
     pub(crate) models: BTreeMap<String, usize>,
 }
 
@@ -146,6 +165,10 @@ pub(crate) enum From {
     Constant(Value),
     /// How often a step has run in this visit of the flow.
     Visits(usize),
+    /// A variable of the flow.
+    Variable(usize),
+    /// The first of these that holds something.
+    Either(Box<Self>, Box<Self>),
     /// Nothing; the default applies.
     Nothing,
 }

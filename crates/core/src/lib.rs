@@ -25,4 +25,5 @@ pub mod table;
 pub mod template;
 pub mod types;
 pub mod value;
+pub mod variable;
 pub mod words;

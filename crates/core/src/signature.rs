@@ -116,6 +116,19 @@ pub struct FileUse {
     pub span: Span,
 }
 
+/// How a step uses a variable of its flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariableUse {
+    /// The variable's name.
+    pub name: String,
+    /// Whether the step reads what was written before it, so that there has to be something.
+    pub reads: bool,
+    /// Whether it writes the variable, whatever branch it takes.
+    pub writes: bool,
+    /// Where in the configuration it is named: keys and item numbers.
+    pub path: Vec<String>,
+}
+
 /// What a step takes, gives and can end in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Signature {
@@ -129,6 +142,8 @@ pub struct Signature {
     pub models: Vec<ModelUse>,
     /// Inputs of the flow that the step reads by itself, `inputs.name` in an expression.
     pub flow_inputs: Vec<String>,
+    /// Variables of the flow that the step reads and writes by itself.
+    pub variables: Vec<VariableUse>,
     /// Files whose names stand in the configuration.
     pub files: Vec<FileUse>,
     /// Whether it stands for the beginning of its flow: it may only be the first step, and a name that it alone gives is

@@ -24,13 +24,16 @@ mod parallel;
 mod parse_verdict;
 mod prompt;
 mod read_table;
+mod read_variable;
 mod regex;
 mod retry;
 mod sample_rows;
 mod start;
 mod synthesize;
 mod template;
+mod variables;
 mod write_table;
+mod write_variable;
 
 pub use files::Files;
 pub use models::Models;
@@ -60,6 +63,9 @@ pub fn registry() -> Registry {
         .with::<start::Start>()
         .with::<complete::Complete>()
         .with::<constant::Constant>()
+        .with::<read_variable::ReadVariable>()
+        .with::<write_variable::WriteVariable>()
+        .with::<variables::Variables>()
         .with::<template::TemplateStep>()
         .with::<prompt::Prompt>()
         .with::<extract::Extract>()

@@ -35,7 +35,7 @@ pub const CODES: &[(&str, &str, &str)] = &[
         UNKNOWN_KEY,
         "unknown key",
         "Nothing reads this key, so it would have no effect. Mostly it is a slip of the pen, and the nearest known \
-         name is proposed. `flow` and `seed` stand only at the top of a file, `default` only at an input.",
+         name is proposed. `flow` and `seed` stand only at the top of a file, `default` only at an input or a variable.",
     ),
     (
         SYNTAX,
@@ -60,7 +60,7 @@ pub const CODES: &[(&str, &str, &str)] = &[
     (
         BAD_NAME,
         "a name that cannot be used",
-        "Names of flows, steps, models and inputs are made of letters, digits, `_` and `-`, because references such as \
+        "Names of flows, steps, models, inputs and variables are made of letters, digits, `_` and `-`, because references such as \
          `step.output` are made of them. `inputs`, `variables`, `visits` and `end` mean something else in a \
          reference or in `next`, so no step can have them.",
     ),

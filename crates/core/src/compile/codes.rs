@@ -36,10 +36,10 @@ codes! {
         "No path from the first step leads there. Remove the step, or name it in a `next:`.";
     /// A reference to nowhere.
     DANGLING = "E0209", "a reference names nothing",
-        "References are `step.output`, `inputs.name`, `visits.step`, or a bare name that some step gives.";
+        "References are `step.output`, `inputs.name`, `variables.name`, `visits.step`, or a bare name that some step gives. The variables of a flow are those under its own `variables:`; a flow around it has others.";
     /// An input that nothing feeds.
     UNFED = "E0210", "an input is never given",
-        "A step wants an input, and on some path to it nothing gives one: no step before it has an output of that name, the flow has no such input, and there is no default.";
+        "A step wants an input, and on some path to it nothing gives one: no step before it has an output of that name, the flow has no such input, and there is no default. The same holds for a variable without a default that nothing writes before it is read.";
     /// Types that do not fit.
     TYPE_CLASH = "E0211", "types do not fit",
         "What a wire brings can never become what the input wants. Nothing turns text into a number or a boolean, and a table is nothing but a table.";

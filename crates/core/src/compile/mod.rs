@@ -2,6 +2,7 @@
 //! are found in one go.
 
 pub mod codes;
+mod context;
 mod control;
 mod lints;
 mod models;
@@ -174,6 +175,7 @@ impl<'a> Compiler<'a> {
         let names: Vec<&str> = spec.steps.iter().map(|s| s.name.value.as_str()).collect();
         let graph = control::build(spec, &names, &steps, &mut self.found.borrow_mut());
         control::check_beginning(&steps, &mut self.found.borrow_mut());
+        let providers = self.providers(env);
         // Flows that nothing runs are checked all the same.
         for (name, _) in &spec.flows {
             if let Some(inner) = env.find_flow(&name.value)
@@ -182,13 +184,15 @@ impl<'a> Compiler<'a> {
                 self.flow(&inner);
             }
         }
-        let wired = wiring::wire(env.spec, env.is_top(), &steps, &graph, &mut self.found.borrow_mut())?;
-        if graph.broken || steps.iter().any(|s| s.broken) {
+        let found = &mut self.found.borrow_mut();
+        let wired = wiring::wire(env.spec, env.is_top(), &steps, &graph, &providers, found)?;
+        let lacking = providers.iter().any(|p| matches!(p.kind, context::ProvidedKind::Broken));
+        if graph.broken || lacking || steps.iter().any(|s| s.broken) {
             return None;
         }
-        rows::check(&steps, &wired, &mut self.found.borrow_mut());
-        lints::check(&steps, &graph, &wired, &mut self.found.borrow_mut());
-        Some(assemble(spec, steps, graph, wired))
+        rows::check(&steps, &wired, found);
+        lints::check(&steps, &graph, &wired, found);
+        Some(assemble(spec, steps, graph, wired, providers))
     }
 
     /// What a parser refuses already, but a flow that was built in Rust may still be: empty, or with a name used twice.
@@ -357,7 +361,13 @@ fn marks_late(schema: &Json) -> bool {
             .is_some_and(|all| all.iter().any(|s| s.get(MARK).is_some()))
 }
 
-fn assemble(spec: &FlowSpec, steps: Vec<Decoded<'_>>, graph: control::Graph, wired: wiring::Wired) -> Flow {
+fn assemble(
+    spec: &FlowSpec,
+    steps: Vec<Decoded<'_>>,
+    graph: control::Graph,
+    wired: wiring::Wired,
+    providers: Vec<context::Provided>,
+) -> Flow {
     let ends =
         steps.iter().filter(|s| s.signature.branches.is_empty()).map(|s| s.spec.name.value.clone()).collect();
     let output_names = wired.outputs.iter().map(|p| p.name.as_str().into()).collect();
@@ -379,6 +389,8 @@ fn assemble(spec: &FlowSpec, steps: Vec<Decoded<'_>>, graph: control::Graph, wir
             output_slots: wires.output_slots,
             late: wires.late,
             flow_inputs: wires.flow_inputs,
+            context: wires.context,
+            variables: wires.variables,
             models: step.models,
             signature: step.signature,
         })
@@ -390,6 +402,8 @@ fn assemble(spec: &FlowSpec, steps: Vec<Decoded<'_>>, graph: control::Graph, wir
         outputs: wired.outputs,
         ends,
         unnamed_end: graph.unnamed_end,
+        variables: wired.variables,
+        providers: providers.into_iter().filter_map(context::Provided::into_flow).collect(),
         steps,
         max_steps: spec.max_steps.as_ref().map_or(DEFAULT_MAX_STEPS, |n| n.value),
         seed_input: wired.seed_input,

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::wiring::unknown_variable;
 use super::{Compiler, Env, codes};
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
 use crate::flow::Flow;
 use crate::node::Node;
 use crate::signature::Port;
-use crate::spec::StepSpec;
+use crate::spec::{StepSpec, VariableSpec};
 
 /// Gives a step the signatures of the flows and models that its configuration names, and the places for its errors.
 pub struct Scope<'a> {
@@ -121,6 +122,16 @@ impl<'a> Scope<'a> {
         };
         self.flows.borrow_mut().insert(name.to_owned(), flow);
         Ok(ports)
+    }
+
+    /// The variable of the flow that the step reads or writes; `path` leads to its name in the configuration. How it is
+    /// used goes into [`Signature::variables`](crate::signature::Signature::variables).
+    ///
+    /// # Errors
+    /// When the flow has none of that name.
+    pub fn variable(&self, name: &str, path: &[&str]) -> Result<&VariableSpec, Diagnostics> {
+        let found = self.env.spec.variables.iter().find(|variable| variable.name.value == name);
+        found.ok_or_else(|| unknown_variable(self.env.spec, name, &self.span(path)).into())
     }
 
     pub(super) fn used(&self) -> (BTreeMap<String, Arc<Flow>>, BTreeSet<String>) {

@@ -4,25 +4,33 @@
 //! value of its name that was produced last on the way to it. Which steps can have produced it is computed as reaching
 //! definitions, by walking back from the input to the nearest producers, so only pairs that a path connects are typed.
 
+mod frame;
 mod inputs;
+mod late;
 mod slots;
 
+use std::sync::Arc;
+
+use super::context::Provided;
 use super::control::Graph;
 use super::{Decoded, codes, place};
 use crate::cast::castable;
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
-use crate::flow::{From, Wiring};
+use crate::flow::{FlowProvider, From, Wiring};
 use crate::signature::Port;
 use crate::spec::{FlowSpec, Reference, Wire, WireKind, Wiring as Names};
 use crate::types::{Kind, Type};
 
+pub(super) use frame::unknown_variable;
 use inputs::FlowInputs;
+use late::late_bounds;
 use slots::{Key, Slots};
 
 /// The wires of a flow.
 pub(super) struct Wired {
     pub(super) steps: Vec<StepWires>,
     pub(super) flow_inputs: Vec<Port>,
+    pub(super) variables: Vec<Port>,
     pub(super) outputs: Vec<Port>,
     pub(super) output_sources: Vec<From>,
     pub(super) slots: usize,
@@ -36,6 +44,8 @@ pub(super) struct StepWires {
     pub(super) output_slots: Vec<Vec<usize>>,
     pub(super) late: Vec<(String, From)>,
     pub(super) flow_inputs: Vec<(String, From)>,
+    pub(super) context: Vec<(Arc<FlowProvider>, usize)>,
+    pub(super) variables: Vec<usize>,
     /// For each input the outputs that can reach it, as steps and places among their outputs.
     pub(super) producers: Vec<Vec<(usize, usize)>>,
 }
@@ -54,15 +64,25 @@ pub(super) fn wire(
     top: bool,
     steps: &[Decoded<'_>],
     graph: &Graph,
+    providers: &[Provided],
     found: &mut Diagnostics,
 ) -> Option<Wired> {
     let before = found.has_errors();
-    let mut wirer =
-        Wirer { spec, steps, graph, inputs: FlowInputs::new(spec, top, found), slots: Slots::new(steps), found };
+    let mut wirer = Wirer {
+        spec,
+        steps,
+        graph,
+        providers,
+        inputs: FlowInputs::new(spec, top, found),
+        variables: frame::variables(spec, found),
+        slots: Slots::new(steps),
+        context: Vec::new(),
+        found,
+    };
     let wires: Vec<StepWires> = (0..steps.len()).map(|n| wirer.step(n)).collect();
     let seed_input = wirer.seed_input();
     let (outputs, output_sources) = wirer.outputs();
-    let Wirer { inputs, slots, found, .. } = wirer;
+    let Wirer { inputs, variables, slots, found, .. } = wirer;
     if found.has_errors() && !before {
         return None;
     }
@@ -72,6 +92,7 @@ pub(super) fn wire(
     Some(Wired {
         steps: wires.collect(),
         flow_inputs,
+        variables,
         outputs,
         output_sources,
         slots: filled.slots,
@@ -84,8 +105,12 @@ struct Wirer<'a> {
     spec: &'a FlowSpec,
     steps: &'a [Decoded<'a>],
     graph: &'a Graph,
+    providers: &'a [Provided],
     inputs: FlowInputs,
+    variables: Vec<Port>,
     slots: Slots,
+    /// The providers that the step which is being wired reads, each with its slot.
+    context: Vec<(Arc<FlowProvider>, usize)>,
     found: &'a mut Diagnostics,
 }
 
@@ -98,6 +123,8 @@ impl Wirer<'_> {
             output_slots: Vec::new(),
             late: Vec::new(),
             flow_inputs: Vec::new(),
+            context: Vec::new(),
+            variables: self.used_variables(n),
             producers: Vec::new(),
         };
         for port in &step.signature.inputs {
@@ -121,6 +148,7 @@ impl Wirer<'_> {
             let source = self.reference(n, &Reference::Input(name.clone()), &wanted, &span);
             wires.flow_inputs.push((name.clone(), source.map_or(From::Nothing, |s| s.from)));
         }
+        wires.context = std::mem::take(&mut self.context);
         wires
     }
 
@@ -199,6 +227,9 @@ impl Wirer<'_> {
         let mut always = false;
         for reference in all {
             let place = place(&reference.span, span).clone();
+            if !self.is_produced_value(&reference.value, &place) {
+                return None;
+            }
             // Each may be absent as long as one is there; that is checked below.
             let source = self.resolve(n, &reference.value, &port.value_type, &place)?;
             self.check_types(n, &source, port, &place);
@@ -272,11 +303,7 @@ impl Wirer<'_> {
                 let types = vec![(Type::integer(), reference.to_string())];
                 Some(Source { from: From::Visits(place), types, producers: Vec::new(), always: true })
             }
-            Reference::Variable(name) => {
-                let message = format!("the flow has no variable `{name}`");
-                self.found.push(Diagnostic::error(codes::DANGLING, message, span));
-                None
-            }
+            Reference::Variable(name) => self.variable(n, name, span),
             Reference::Name(name) => {
                 let (producers, open) = self.nearest_named(n, name);
                 let types = producers.iter().map(|(s, o)| self.described(*s, *o)).collect();
@@ -292,7 +319,11 @@ impl Wirer<'_> {
         let names_wire = step.spec.wiring.unwrap_or(self.spec.wiring) == Names::ByName;
         let (producers, open) = if names_wire { self.nearest_named(n, name) } else { (Vec::new(), true) };
         let mut types: Vec<_> = producers.iter().map(|(s, o)| self.described(*s, *o)).collect();
-        if open {
+        let mut otherwise = None;
+        if open && let Some((from, value_type)) = self.provided(name, port, span) {
+            types.extend(value_type.map(|t| (t, format!("context {name}"))));
+            otherwise = Some(from);
+        } else if open {
             match self.inputs.want(name, &port.value_type, port.default.as_ref()) {
                 Some(value_type) => types.push((value_type, format!("inputs.{name}"))),
                 None if port.default.is_some() => {}
@@ -302,8 +333,14 @@ impl Wirer<'_> {
                 }
             }
         }
-        let key = if names_wire { Key::Name(name.to_owned()) } else { Key::Input(name.to_owned()) };
-        let from = From::Slot(self.slots.slot(key));
+        let from = match otherwise {
+            Some(from) if producers.is_empty() => from,
+            otherwise => {
+                let key = if names_wire { Key::Name(name.to_owned()) } else { Key::Input(name.to_owned()) };
+                let slot = From::Slot(self.slots.slot(key));
+                otherwise.map_or(slot.clone(), |from| From::Either(Box::new(slot), Box::new(from)))
+            }
+        };
         let source = Source { from, types, producers, always: true };
         self.check_types(n, &source, port, span);
         Some(source)
@@ -357,7 +394,7 @@ impl Wirer<'_> {
             let outputs = known.outputs.iter().map(String::as_str);
             Diagnostic::error(codes::DANGLING, message, span).suggest(name, outputs)
         } else {
-            let known = self.steps.iter().map(|s| s.spec.name.value.as_str()).chain(["inputs"]);
+            let known = self.steps.iter().map(|s| s.spec.name.value.as_str()).chain(["inputs", "variables"]);
             Diagnostic::error(codes::DANGLING, format!("there is no step `{step}`"), span).suggest(step, known)
         };
         self.found.push(wrong);
@@ -387,8 +424,16 @@ impl Wirer<'_> {
 
     fn walk_back(
         &self,
-        mut ahead: Vec<usize>,
+        ahead: Vec<usize>,
         produces: impl Fn(usize, usize) -> bool,
+    ) -> (Vec<(usize, usize)>, bool) {
+        self.walk(ahead, |step| (0..self.steps[step].outputs.len()).find(|o| produces(step, *o)))
+    }
+
+    fn walk(
+        &self,
+        mut ahead: Vec<usize>,
+        produces: impl Fn(usize) -> Option<usize>,
     ) -> (Vec<(usize, usize)>, bool) {
         let mut seen = vec![false; self.steps.len()];
         let (mut found, mut open, mut unsure) = (Vec::new(), false, false);
@@ -397,7 +442,7 @@ impl Wirer<'_> {
                 continue;
             }
             unsure |= self.steps[step].broken; // it may give anything
-            if let Some(output) = (0..self.steps[step].outputs.len()).find(|o| produces(step, *o)) {
+            if let Some(output) = produces(step) {
                 found.push((step, output));
             } else {
                 open |= step == 0;
@@ -433,6 +478,9 @@ impl Wirer<'_> {
             WireKind::Latest(all) => {
                 let mut keys = Vec::new();
                 for reference in all {
+                    if !self.is_produced_value(&reference.value, &reference.span) {
+                        return None;
+                    }
                     let Some(key) = self.slots.key_of(&reference.value) else {
                         self.unknown_output(&reference.value, &reference.span);
                         return None;
@@ -447,6 +495,9 @@ impl Wirer<'_> {
             && let Some(place) = self.steps.iter().position(|s| s.spec.name.value == *step)
         {
             return Some((Port::new(name, Type::integer()), From::Visits(place)));
+        }
+        if let Reference::Variable(variable) = &reference {
+            return self.variable_output(last, name, variable, &span);
         }
         let partial = |me: &mut Self| {
             let message = format!("the output `{name}` is `{reference}`, which some path to an end does not give");
@@ -480,7 +531,7 @@ impl Wirer<'_> {
                 let port = Port::new(name, self.joined_type(&producers));
                 Some((port, From::Slot(self.slots.slot(Key::Name(by_name)))))
             }
-            Some(Key::Latest(_)) | None => {
+            Some(Key::Latest(_) | Key::Context(_)) | None => {
                 self.unknown_output(&reference, &span);
                 None
             }
@@ -528,35 +579,4 @@ impl Wirer<'_> {
         }
         if types.len() == 1 { types.remove(0) } else { Kind::Union(types).into() }
     }
-
-    fn seed_input(&mut self) -> Option<String> {
-        let seed = self.spec.seed.as_ref()?;
-        match &seed.value {
-            Reference::Input(name) if self.inputs.want(name, &Type::integer(), None).is_some() => {
-                Some(name.clone())
-            }
-            other => {
-                let message = format!("`seed` is `{other}`, and not an input of the flow");
-                let wrong = Diagnostic::error(codes::DANGLING, message, &seed.span);
-                self.found.push(wrong.help("write `seed: inputs.NAME`, an integer input"));
-                None
-            }
-        }
-    }
-}
-
-fn late_bounds(edges: &[crate::flow::Edge]) -> Vec<String> {
-    fn bound(edge: &crate::flow::Edge, all: &mut Vec<String>) {
-        if let crate::flow::Edge::Retry { max_trials, otherwise, .. } = edge {
-            if let crate::flow::Bound::Late(reference) = max_trials {
-                all.push(reference.clone());
-            }
-            bound(otherwise, all);
-        }
-    }
-    let mut all = Vec::new();
-    for edge in edges {
-        bound(edge, &mut all);
-    }
-    all
 }

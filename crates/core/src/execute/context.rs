@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -12,14 +14,17 @@ use crate::address::{Address, FrameKind};
 use crate::cast::cast;
 use crate::error::StepError;
 use crate::events::{Event, Usage};
-use crate::flow::{Flow, FlowStep};
+use crate::flow::{Flow, FlowProvider, FlowStep};
 use crate::ports::Ports;
 use crate::seed::Key;
+use crate::step::Effect;
 use crate::value::Value;
+use crate::variable::Operation;
 
 /// What a step sees of the run.
 pub struct StepCx<'a> {
     pub(super) run: &'a Arc<Run>,
+    home: &'a Arc<Flow>,
     pub(super) step: &'a FlowStep,
     pub(super) frame: &'a Frame,
     state: &'a State,
@@ -86,13 +91,14 @@ impl FlowRun {
 impl<'a> StepCx<'a> {
     pub(super) fn new(
         run: &'a Arc<Run>,
+        home: &'a Arc<Flow>,
         step: &'a FlowStep,
         frame: &'a Frame,
         state: &'a State,
         visit: u32,
         attempt: u32,
     ) -> Self {
-        Self { run, step, frame, state, visit, attempt, effects: Mutex::default() }
+        Self { run, home, step, frame, state, visit, attempt, effects: Mutex::default() }
     }
 
     /// The step's name in its flow.
@@ -177,6 +183,47 @@ impl<'a> StepCx<'a> {
     pub fn flow_input(&self, name: &str) -> Option<Value> {
         let (_, from) = self.step.flow_inputs.iter().find(|(n, _)| n == name)?;
         self.state.read(from)
+    }
+
+    /// The value of a variable that the step's signature names.
+    ///
+    /// # Errors
+    /// `variable.unset` when it has no default and nothing has written it.
+    pub fn variable(&self, name: &str) -> Result<Value, StepError> {
+        let place = self.variable_place(name)?;
+        self.state.variables()[place].clone().ok_or_else(|| unset(name))
+    }
+
+    /// Writes a variable that the step's signature names.
+    ///
+    /// # Errors
+    /// `step.type` when the value does not fit, `variable.unset` when the operation builds on a value that is not there.
+    pub fn write_variable(&self, name: &str, operation: Operation, value: Value) -> Result<(), StepError> {
+        if self.step.effect == Effect::Whole {
+            // On resume its outcome would be taken from the journal, and the variable not be written.
+            let message =
+                format!("`{}` is a step whose outcome is kept, which cannot write variables", self.step.name);
+            return Err(StepError::new("engine.variable", message));
+        }
+        let place = self.variable_place(name)?;
+        let mut variables = self.state.variables();
+        // Taken, not copied: a list that grows item by item would otherwise be copied each time.
+        let held = variables[place].take();
+        if held.is_none() && operation.reads() {
+            return Err(unset(name));
+        }
+        let value_type = &self.home.variables[place].value_type;
+        let written = operation.apply(held.unwrap_or_default(), value, value_type);
+        variables[place] =
+            Some(written.map_err(|e| StepError::new("step.type", format!("variable `{name}`: {e}")))?);
+        Ok(())
+    }
+
+    fn variable_place(&self, name: &str) -> Result<usize, StepError> {
+        let mut places = self.step.variables.iter().copied();
+        places.find(|place| self.home.variables[*place].name == name).ok_or_else(|| {
+            StepError::new("engine.variable", format!("the step's signature does not name the variable `{name}`"))
+        })
     }
 
     /// Does something that costs money or time, once: where the journal holds its outcome already, that is used; else
@@ -318,6 +365,24 @@ impl<'a> StepCx<'a> {
         self.flow_run(name, kind, give)?.run().await
     }
 
+    /// Runs the flow of a context provider, and gives its value. The frame lies below the step that wants the value, so
+    /// that what costs something in it has an address of its own for each visit of the step.
+    pub(super) fn provide<'p>(&'p self, provider: &'p FlowProvider) -> BoxFuture<'p, Result<Value, StepError>> {
+        async move {
+            let kind = FrameKind::Context(Arc::clone(&provider.name));
+            let end = match self.flow_run_of(&provider.flow, kind, |_| None) {
+                Ok(flow) => flow.run().await,
+                Err(error) => Err(error),
+            };
+            let end = end.map_err(|mut error| {
+                error.at.get_or_insert_with(|| self.address());
+                error
+            })?;
+            Ok(end.outputs.into_values().swap_remove(provider.output))
+        }
+        .boxed()
+    }
+
     /// As [`StepCx::run_flow`], which it is the first half of: nothing runs yet.
     ///
     /// # Errors
@@ -328,7 +393,15 @@ impl<'a> StepCx<'a> {
         kind: FrameKind,
         give: impl FnMut(&str) -> Option<Value>,
     ) -> Result<FlowRun, StepError> {
-        let flow = self.flow(name)?;
+        self.flow_run_of(self.flow(name)?, kind, give)
+    }
+
+    fn flow_run_of(
+        &self,
+        flow: &Arc<Flow>,
+        kind: FrameKind,
+        give: impl FnMut(&str) -> Option<Value>,
+    ) -> Result<FlowRun, StepError> {
         let inputs = flow_inputs(flow, give)?;
         let trials_before = match kind {
             FrameKind::Trial(n) => n.saturating_sub(1),
@@ -341,6 +414,12 @@ impl<'a> StepCx<'a> {
         };
         Ok(FlowRun { run: Arc::clone(self.run), flow: Arc::clone(flow), inputs, frame })
     }
+}
+
+fn unset(name: &str) -> StepError {
+    let message = format!("nothing has written the variable `{name}`, and it has no default");
+    StepError::new("variable.unset", message)
+        .help("give it a default under `variables:`, or write it on every way to this step")
 }
 
 /// A flow's inputs in its order, cast and completed with defaults.

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 
@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) visits: Vec<u32>,
     /// The step that runs, until its outputs are in their slots.
     running: Option<usize>,
+    /// What the variables hold. Steps write them while they run.
+    pub(super) variables: Mutex<Vec<Option<Value>>>,
 }
 
 impl State {
@@ -42,7 +44,8 @@ impl State {
         for (value, filled) in inputs.into_iter().zip(&flow.input_slots) {
             fill(&mut slots, filled, value);
         }
-        Self { slots, visits: vec![0; flow.steps.len()], running: None }
+        let variables = flow.variables.iter().map(|port| port.default.clone()).collect();
+        Self { slots, visits: vec![0; flow.steps.len()], running: None, variables: Mutex::new(variables) }
     }
 
     /// Whether a step has given its outputs at least once.
@@ -50,11 +53,17 @@ impl State {
         self.visits[step] > u32::from(self.running == Some(step))
     }
 
+    pub(super) fn variables(&self) -> MutexGuard<'_, Vec<Option<Value>>> {
+        self.variables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn read(&self, from: &From) -> Option<Value> {
         match from {
             From::Slot(slot) => self.slots[*slot].clone(),
             From::Constant(value) => Some(value.clone()),
             From::Visits(step) => Some(Value::from(self.visits[*step])),
+            From::Variable(place) => self.variables()[*place].clone(),
+            From::Either(first, second) => self.read(first).or_else(|| self.read(second)),
             From::Nothing => None,
         }
     }
@@ -108,7 +117,12 @@ async fn go(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) 
         state.visits[at] += 1;
         state.running = Some(at);
         let visit = state.visits[at];
-        let cx = StepCx::new(run, step, frame, state, visit, frame.attempt + retries);
+        let attempt = frame.attempt + retries;
+        for (provider, slot) in &step.context {
+            let value = StepCx::new(run, flow, step, frame, state, visit, attempt).provide(provider).await?;
+            state.slots[*slot] = Some(value);
+        }
+        let cx = StepCx::new(run, flow, step, frame, state, visit, attempt);
         let Taken { values, edge } = take_step(&cx, step, state, tell).await?;
         let Some(edge) = edge else { return finish(flow, state, Some(Arc::clone(&step.name))) };
         for (value, slots) in values.into_iter().zip(&step.output_slots) {

@@ -29,6 +29,10 @@ pub struct FlowSpec {
     pub inputs: Option<Vec<InputSpec>>,
     /// The outputs, where they are listed; else the names that every path to an end produces.
     pub outputs: Option<Vec<OutputSpec>>,
+    /// Variables, which its steps may write; each visit of the flow has its own.
+    pub variables: Vec<VariableSpec>,
+    /// Providers of values for inputs that nothing else gives.
+    pub context: Vec<ContextSpec>,
     /// Models by name; seen by all flows below.
     pub models: Vec<DefinitionSpec>,
     /// How many steps one visit of this flow may take.
@@ -60,6 +64,42 @@ pub struct InputSpec {
     pub default: Option<Value>,
     /// What it is for.
     pub description: Option<String>,
+}
+
+/// A variable of a flow.
+#[derive(Clone, Debug)]
+pub struct VariableSpec {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its type.
+    pub value_type: Type,
+    /// What it is before a step writes it; without one it is nothing until then.
+    pub default: Option<Value>,
+    /// What it is for.
+    pub description: Option<String>,
+}
+
+/// Something that gives a value to the inputs of its name.
+#[derive(Clone, Debug)]
+pub struct ContextSpec {
+    /// The name of the value.
+    pub name: Spanned<String>,
+    /// Where it comes from.
+    pub provider: Provider,
+}
+
+/// The kinds of a context provider. A new one is decoded beside these, and made ready in `compile/context.rs`.
+#[derive(Clone, Debug)]
+pub enum Provider {
+    /// A constant.
+    Value(Value),
+    /// A flow, which runs each time that a step wants the value.
+    Flow {
+        /// Its name.
+        flow: Spanned<String>,
+        /// Which of its outputs; the only one where nothing is said.
+        output: Option<Spanned<String>>,
+    },
 }
 
 /// An output of a flow.
@@ -193,6 +233,13 @@ impl FlowSpec {
     pub fn output(mut self, name: &str, from: &str) -> Self {
         let output = OutputSpec { name: name.to_owned().into(), wire: Wire::reference(from) };
         self.outputs.get_or_insert_default().push(output);
+        self
+    }
+
+    /// Adds a variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value_type: Type, default: Option<Value>) -> Self {
+        self.variables.push(VariableSpec { name: name.to_owned().into(), value_type, default, description: None });
         self
     }
 

@@ -41,6 +41,16 @@ impl List {
         }
     }
 
+    /// This list with more items behind; its own are copied only where somebody else holds them too.
+    #[must_use]
+    pub fn extended(mut self, more: impl IntoIterator<Item = Value>) -> Self {
+        if let Some(Repr::Items(items)) = Arc::get_mut(&mut self.0) {
+            items.extend(more);
+            return self;
+        }
+        self.items().iter().cloned().chain(more).collect()
+    }
+
     /// The item at `index`, counted from 0.
     pub fn get(&self, index: usize) -> Option<&Value> {
         self.items().get(index)

@@ -16,6 +16,14 @@ pub(crate) const FLOW_KEYS: &[Key] = &[
     key("seed", "The input that gives the run's seed, such as `inputs.seed`. Without it, `--seed` does."),
     key("inputs", "What the flow takes in: a name and a type for each input."),
     key("outputs", "What the flow gives: a name and a wire for each output."),
+    key(
+        "variables",
+        "Values that steps write while the flow runs: a name and a type for each. Each visit of the flow has its own.",
+    ),
+    key(
+        "context",
+        "Values for inputs that nothing else gives: under each name a constant, or the flow that gives it.",
+    ),
     key("models", "Models by name. All flows below see them."),
     key("limits", "Bounds on what one visit of the flow may do."),
     key("wiring", "Whether names wire the inputs of steps (`by_name`, the default) or `with` alone (`explicit`)."),
@@ -27,7 +35,7 @@ pub(crate) const FLOW_KEYS: &[Key] = &[
 pub(crate) const TOP_KEYS: &[&str] = &["flow", "seed"];
 
 /// Keys of the format that this version does nothing with.
-pub(crate) const UNAVAILABLE_KEYS: &[&str] = &["variables", "context", "tools", "datastores"];
+pub(crate) const UNAVAILABLE_KEYS: &[&str] = &["tools", "datastores"];
 
 /// The keys of `limits`.
 pub(crate) const LIMIT_KEYS: &[Key] =
@@ -71,6 +79,8 @@ impl Decoder<'_> {
             seed: None,
             inputs: get(entries, "inputs").and_then(|e| self.inputs(e)),
             outputs: get(entries, "outputs").and_then(|e| self.outputs(e)),
+            variables: get(entries, "variables").map(|e| self.variables(e)).unwrap_or_default(),
+            context: get(entries, "context").map(|e| self.context(e)).unwrap_or_default(),
             models: get(entries, "models").map(|e| self.models(e)).unwrap_or_default(),
             max_steps: get(entries, "limits").and_then(|e| self.max_steps(e)),
             wiring: get(entries, "wiring").and_then(|e| self.wiring(e)).unwrap_or_default(),

@@ -6,8 +6,8 @@ use flowrun_core::spec::InputSpec;
 use super::{Decoder, Key, get, key, types};
 use crate::problems::quoted;
 
-/// What the long form of an input has besides the keys of a type.
-pub(crate) const DEFAULT: Key = key("default", "What the input is where nothing is given.");
+/// What the long form of an input or variable has besides the keys of a type.
+pub(crate) const DEFAULT: Key = key("default", "What it is where nothing is given.");
 
 impl Decoder<'_> {
     /// The inputs of a flow, in the order written. One whose type is wrong is left out, and a problem says so.
@@ -16,19 +16,20 @@ impl Decoder<'_> {
         let entries = self.entries("inputs", &entry.value, help)?;
         let mut inputs = Vec::with_capacity(entries.len());
         for entry in entries {
-            inputs.extend(self.input(entry));
+            inputs.extend(self.declared("input", entry));
         }
         Some(inputs)
     }
 
-    fn input(&mut self, entry: &Entry) -> Option<InputSpec> {
-        let name = self.name("input", entry);
+    /// A name with its type, and a default where it has one: an input, or another `what`.
+    pub(super) fn declared(&mut self, what: &str, entry: &Entry) -> Option<InputSpec> {
+        let name = self.name(what, entry);
         let NodeKind::Map(entries) = &entry.value.kind else {
             let value_type = self.value_type(&entry.key, &entry.value)?;
             return Some(InputSpec { name, value_type, default: None, description: None });
         };
         let known: Vec<Key> = types::TYPE_KEYS.iter().chain([&DEFAULT]).map(|k| key(k.name, k.doc)).collect();
-        self.known_keys(entries, &known, &format!("input {}", quoted(&entry.key)), None);
+        self.known_keys(entries, &known, &format!("{what} {}", quoted(&entry.key)), None);
         let value_type = self.long_type(&entry.key, &entry.value, entries)?;
         let default = match get(entries, "default") {
             Some(default) => {

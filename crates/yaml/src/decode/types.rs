@@ -44,8 +44,10 @@ impl Decoder<'_> {
             }
             NodeKind::Map(entries) => {
                 if let Some(default) = get(entries, "default") {
-                    let message =
-                        format!("`default` stands only at an input, not within the type of {}", quoted(name));
+                    let message = format!(
+                        "`default` stands only at an input or a variable, not within the type of {}",
+                        quoted(name)
+                    );
                     self.push(Diagnostic::error(codes::UNKNOWN_KEY, message, &default.key_span));
                 }
                 let known: Vec<Entry> = entries.iter().filter(|e| &*e.key != "default").cloned().collect();

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::StepSchema;
 use super::embed::{reference, step_definition};
+use crate::decode::context::CONTEXT_KEYS;
 use crate::decode::flow::{FLOW_KEYS, LIMIT_KEYS, TOP_KEYS};
 use crate::decode::input::DEFAULT;
 use crate::decode::next::RETRY_KEYS;
@@ -25,7 +26,8 @@ fn flow_key(key: &Key) -> Value {
         "flow" => name(),
         "description" => text(),
         "seed" => json!({ "type": "string", "pattern": r"^inputs\." }),
-        "inputs" => named("input"),
+        "inputs" | "variables" => named("input"),
+        "context" => named("provider"),
         "outputs" => json!({ "type": "object", "additionalProperties": reference("wire") }),
         "models" => named("model"),
         "limits" => Value::Object(object(LIMIT_KEYS, |_| json!({ "type": "integer", "minimum": 1 }), &[])),
@@ -68,7 +70,7 @@ pub(super) fn definitions(steps: &[StepSchema]) -> Map<String, Value> {
         json!({
             "type": "string",
             "pattern": r"^[\p{L}\p{N}_-]+(\.[^{}]+)?$",
-            "description": "`step.output`, `inputs.name`, `visits.step`, or a bare name: what was produced last under it.",
+            "description": "`step.output`, `inputs.name`, `variables.name`, `visits.step`, or a bare name: what was produced last under it.",
         }),
     );
     define(
@@ -122,10 +124,20 @@ pub(super) fn definitions(steps: &[StepSchema]) -> Map<String, Value> {
     define(
         "input",
         json!({
-            "description": "The type of an input, or its long form with a default.",
+            "description": "The type of an input or variable, or its long form with a default.",
             "if": { "type": "object" },
             "then": object(TYPE_KEYS.iter().chain([&DEFAULT]), type_key, &["type"]),
             "else": reference("type"),
+        }),
+    );
+    define(
+        "provider",
+        json!({
+            "description": "Where a value of the context comes from: a constant, or a flow.",
+            "oneOf": [
+                object(&CONTEXT_KEYS[..1], |_| json!({}), &["value"]),
+                object(&CONTEXT_KEYS[1..], |key| if key.name == "flow" { name() } else { some_text() }, &["flow"]),
+            ],
         }),
     );
     out

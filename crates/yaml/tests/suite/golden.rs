@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
-use flowrun_core::spec::{Count, FlowSpec, Next, Target, Wire, WireKind};
+use flowrun_core::spec::{Count, FlowSpec, Next, Provider, Target, Wire, WireKind};
 use flowrun_yaml::{ParseOptions, Parsed, parse};
 
 use super::render;
@@ -96,6 +96,14 @@ fn flow(out: &mut String, indent: &str, spec: &FlowSpec) {
     for output in spec.outputs.iter().flatten() {
         line(format!("output {} <- {}", output.name.value, wire(&output.wire)));
     }
+    for variable in &spec.variables {
+        let default = variable.default.as_ref().map(|d| format!(" = {d}")).unwrap_or_default();
+        let about = variable.description.as_deref().map(|d| format!(" {d:?}")).unwrap_or_default();
+        line(format!("variable {}: {}{default}{about}", variable.name.value, variable.value_type));
+    }
+    for provider in &spec.context {
+        line(format!("context {}: {}", provider.name.value, given(&provider.provider)));
+    }
     for model in &spec.models {
         line(format!("model {} {}", model.name.value, model.config.to_value().to_json().unwrap()));
     }
@@ -134,6 +142,14 @@ fn flow(out: &mut String, indent: &str, spec: &FlowSpec) {
     for (name, below) in &spec.flows {
         assert_eq!(name, &below.name);
         flow(out, &format!("{indent}  "), below);
+    }
+}
+
+fn given(provider: &Provider) -> String {
+    match provider {
+        Provider::Value(value) => format!("value {value}"),
+        Provider::Flow { flow, output: Some(output) } => format!("{} of flow {}", output.value, flow.value),
+        Provider::Flow { flow, output: None } => format!("flow {}", flow.value),
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) enum Key {
     Input(String),
     /// What was produced last under a name, the flow's input of that name to begin with.
     Name(String),
+    /// What a context provider gave last.
+    Context(String),
     /// What was produced last by any of these.
     Latest(Vec<Self>),
 }
@@ -106,6 +108,7 @@ impl Slots {
                             by_input[*place].push(*slot);
                         }
                     }
+                    Key::Context(_) => {} // filled before each step that reads it
                     Key::Latest(all) => ahead.extend(all),
                 }
             }

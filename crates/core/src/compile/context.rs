@@ -1,0 +1,126 @@
+//! Context providers: values for the inputs that nothing else gives.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Compiler, Env, codes, listed};
+use crate::diagnostics::{Diagnostic, Spanned};
+use crate::flow::{Flow, FlowProvider};
+use crate::spec::{ContextSpec, Provider};
+use crate::types::Type;
+use crate::value::Value;
+
+/// A provider, ready to be wired.
+pub(super) struct Provided {
+    pub(super) name: String,
+    pub(super) kind: ProvidedKind,
+}
+
+pub(super) enum ProvidedKind {
+    /// A constant.
+    Value(Value),
+    /// A flow that runs for each step that wants it.
+    Flow(Arc<FlowProvider>, Type),
+    /// It has errors, which are reported: it may give anything.
+    Broken,
+}
+
+impl Provided {
+    /// The provider that runs a flow, if it is one.
+    pub(super) fn into_flow(self) -> Option<Arc<FlowProvider>> {
+        match self.kind {
+            ProvidedKind::Flow(provider, _) => Some(provider),
+            _ => None,
+        }
+    }
+}
+
+impl Compiler<'_> {
+    /// The providers of a flow.
+    pub(super) fn providers(&self, env: &Env<'_>) -> Vec<Provided> {
+        let mut seen = BTreeSet::new();
+        let inputs = env.spec.inputs.iter().flatten();
+        let inputs: BTreeSet<&str> = inputs.map(|input| input.name.value.as_str()).collect();
+        let mut all = Vec::with_capacity(env.spec.context.len());
+        for written in &env.spec.context {
+            let name = &written.name.value;
+            if !seen.insert(name.as_str()) {
+                let message = format!("the flow has two context providers `{name}`");
+                self.report(Diagnostic::error(codes::DUPLICATE, message, &written.name.span));
+            }
+            if inputs.contains(name.as_str()) {
+                let message = format!("`{name}` is an input of the flow and a context provider of it");
+                let wrong = Diagnostic::error(codes::DUPLICATE, message, &written.name.span);
+                self.report(wrong.help("a provider is for what nothing else gives; take one of the two out"));
+            }
+            let kind = self.provider(env, written).unwrap_or(ProvidedKind::Broken);
+            all.push(Provided { name: name.clone(), kind });
+        }
+        all
+    }
+
+    fn provider(&self, env: &Env<'_>, written: &ContextSpec) -> Option<ProvidedKind> {
+        let name = &written.name.value;
+        match &written.provider {
+            Provider::Value(value) => Some(ProvidedKind::Value(value.clone())),
+            Provider::Flow { flow, output } => {
+                let compiled = self.provider_flow(env, name, flow)?;
+                let place = self.provider_output(&compiled, flow, output.as_ref())?;
+                let value_type = compiled.outputs[place].value_type.clone();
+                let provider = FlowProvider { name: name.as_str().into(), flow: compiled, output: place };
+                Some(ProvidedKind::Flow(Arc::new(provider), value_type))
+            }
+        }
+    }
+
+    fn provider_flow(&self, env: &Env<'_>, provider: &str, named: &Spanned<String>) -> Option<Arc<Flow>> {
+        let name = &named.value;
+        let Some(inner) = env.find_flow(name) else {
+            let wrong = Diagnostic::error(codes::UNKNOWN_FLOW, format!("there is no flow `{name}`"), &named.span);
+            self.report(wrong.suggest(name, env.flow_names()));
+            return None;
+        };
+        if self.in_progress(&inner.path) {
+            let message = format!("the flow `{name}` runs itself through the context provider `{provider}`");
+            self.report(Diagnostic::error(codes::RECURSION, message, &named.span));
+            return None;
+        }
+        let flow = self.flow(&inner)?;
+        if let Some(port) = flow.inputs.iter().find(|port| port.default.is_none()) {
+            let message =
+                format!("the flow `{name}` wants `{}`, and a context provider gives it nothing", port.name);
+            let wrong = Diagnostic::error(codes::UNFED, message, &named.span);
+            self.report(wrong.help("give the input a default, or run the flow as a step"));
+            return None;
+        }
+        Some(flow)
+    }
+
+    fn provider_output(
+        &self,
+        flow: &Flow,
+        named: &Spanned<String>,
+        output: Option<&Spanned<String>>,
+    ) -> Option<usize> {
+        let names: Vec<String> = flow.outputs.iter().map(|port| port.name.clone()).collect();
+        match output {
+            None if names.len() == 1 => Some(0),
+            None => {
+                let message =
+                    format!("the flow `{}` has {} outputs, and a provider gives one", named.value, names.len());
+                let wrong = Diagnostic::error(codes::UNKNOWN_OUTPUT, message, &named.span);
+                self.report(wrong.help(format!("say which with `output:`; it has {}", listed(&names))));
+                None
+            }
+            Some(wanted) => {
+                let place = names.iter().position(|name| *name == wanted.value);
+                if place.is_none() {
+                    let message = format!("the flow `{}` has no output `{}`", named.value, wanted.value);
+                    let wrong = Diagnostic::error(codes::UNKNOWN_OUTPUT, message, &wanted.span);
+                    self.report(wrong.suggest(&wanted.value, names.iter().map(String::as_str)));
+                }
+                place
+            }
+        }
+    }
+}
