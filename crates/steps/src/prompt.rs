@@ -224,7 +224,7 @@ impl Step for Prompt {
             let at = cx.address();
             cx.emit(&Event::Answered { at: &at, model: &self.model, prompt: &prompt, reply: &text });
         }
-        Ok(Outcome::next(Ports::one("output", text)))
+        Ok(Outcome::next(cx.outputs(vec![text.into()])))
     }
 }
 
