@@ -125,6 +125,7 @@ pub struct FlowStep {
     pub(crate) step: Arc<dyn AnyStep>,
     pub(crate) input_names: Arc<[Arc<str>]>,
     pub(crate) inputs: Vec<Wiring>,
+    pub(crate) output_names: Arc<[Arc<str>]>,
     /// For each output the slots that it fills.
     pub(crate) output_slots: Vec<Vec<usize>>,
     pub(crate) late: Vec<(String, From)>,

@@ -3,9 +3,8 @@
 //! The engine looks an effect up before it does it and an item before it runs it, so a run over a fuller journal is the
 //! same run, only shorter.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -17,6 +16,10 @@ use crate::value::Value;
 /// The key of the effect that notes a file which a step read. It costs nothing, so a run that holds only such is no
 /// loss.
 pub const FILE_EFFECT: &str = "file";
+
+mod memory;
+
+pub use memory::MemoryJournal;
 
 /// How an item of a map ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -99,78 +102,6 @@ pub trait Journal: Send + Sync {
     }
 }
 
-/// A journal that ends with the process.
-///
-/// It holds what a run over it could still ask for: the effects of items that run, and the records of those that have
-/// ended. What happened inside an item goes when its record comes.
-#[derive(Debug, Default)]
-pub struct MemoryJournal(Mutex<Held>);
-
-/// What is held, in the order of addresses: what lies below one stands together.
-#[derive(Debug, Default)]
-struct Held {
-    effects: BTreeMap<String, String>,
-    items: BTreeMap<String, HashMap<u64, ItemRecord>>,
-}
-
-impl MemoryJournal {
-    /// An empty journal.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How many effects are held at the moment.
-    pub fn effects(&self) -> usize {
-        self.held().effects.len()
-    }
-
-    /// How many items are held at the moment.
-    pub fn items(&self) -> usize {
-        self.held().items.values().map(HashMap::len).sum()
-    }
-
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Journal for MemoryJournal {
-    fn effect(&self, key: &str) -> Result<Option<String>, StepError> {
-        Ok(self.held().effects.get(key).cloned())
-    }
-
-    fn keep_effect(&self, key: String, outcome: String) -> Result<(), StepError> {
-        self.held().effects.insert(key, outcome);
-        Ok(())
-    }
-
-    fn item(&self, map: &str, index: u64) -> Result<Option<ItemRecord>, StepError> {
-        Ok(self.held().items.get(map).and_then(|m| m.get(&index)).cloned())
-    }
-
-    fn keep_item(&self, map: &str, record: &ItemRecord) -> Result<(), StepError> {
-        let (inside, kept) = (format!("{map}[{}]/", record.index), record.clone());
-        let mut held = self.held();
-        let gone = (take_below(&mut held.effects, &inside), take_below(&mut held.items, &inside));
-        match held.items.get_mut(map) {
-            Some(items) => items.insert(kept.index, kept),
-            None => held.items.entry(map.to_owned()).or_default().insert(kept.index, kept),
-        };
-        // Texts are given back when nobody waits for the lock any more.
-        drop(held);
-        drop(gone);
-        Ok(())
-    }
-}
-
-/// Takes out all entries whose keys begin so.
-fn take_below<T>(entries: &mut BTreeMap<String, T>, beginning: &str) -> Vec<(String, T)> {
-    let from = (Bound::Included(beginning), Bound::Unbounded);
-    let below = entries.range::<str, _>(from).map(|(key, _)| key).take_while(|key| key.starts_with(beginning));
-    let keys: Vec<String> = below.cloned().collect();
-    keys.iter().filter_map(|key| entries.remove_entry(key)).collect()
-}
-
 /// No journal: nothing is remembered.
 #[derive(Debug, Default)]
 pub struct NoJournal;
@@ -190,39 +121,5 @@ impl Journal for NoJournal {
 
     fn keep_item(&self, _: &str, _: &ItemRecord) -> Result<(), StepError> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(index: u64) -> ItemRecord {
-        ItemRecord {
-            index,
-            result: Ok(vec![Value::Null]),
-            end: None,
-            attempts: 1,
-            usage: Usage::default(),
-            counters: BTreeMap::new(),
-        }
-    }
-
-    #[test]
-    fn what_happened_inside_an_item_goes_when_its_record_comes() {
-        let journal = MemoryJournal::new();
-        let outcome = "\"a reply\"".to_owned();
-        for key in
-            ["m#1[1]/a#1!reply", "m#1[1]/b#1.2/a#1!reply", "m#1[17]/a#1!reply", "m#2[1]/a#1!reply", "a#1!reply"]
-        {
-            journal.keep_effect(key.to_owned(), outcome.clone()).unwrap();
-        }
-        journal.keep_item("m#1[1]/inner#1", &record(0)).unwrap();
-        journal.keep_item("m#1[17]/inner#1", &record(0)).unwrap();
-        journal.keep_item("m#1", &record(1)).unwrap();
-        assert_eq!((journal.effects(), journal.items()), (3, 2));
-        assert_eq!(journal.effect("m#1[1]/a#1!reply").unwrap(), None);
-        assert_eq!(journal.effect("m#1[17]/a#1!reply").unwrap(), Some(outcome));
-        assert!(journal.item("m#1", 1).unwrap().is_some() && journal.item("m#1[1]/inner#1", 0).unwrap().is_none());
     }
 }

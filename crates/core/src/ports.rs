@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 
 use crate::value::{Value, ValueError, to_value};
 
+mod fields;
+
 /// Named values in a fixed order. Steps whose ports depend on their configuration take and give these.
 #[derive(Clone, Debug)]
 pub struct Ports {
@@ -61,6 +63,11 @@ impl Ports {
         self.names.iter().zip(&self.values)
     }
 
+    /// Whether the names are these, in the same order.
+    pub(crate) fn are(&self, names: &Arc<[Arc<str>]>) -> bool {
+        Arc::ptr_eq(&self.names, names) || self.names == *names
+    }
+
     pub(crate) fn into_values(self) -> Vec<Value> {
         self.values
     }
@@ -95,11 +102,12 @@ pub trait FromPorts: Sized {
 
 /// What a step gives: any type that serialises to an object, or [`Ports`] as they are.
 pub trait IntoPorts {
-    /// The outputs by name.
+    /// The outputs by name. `names` are those that the step's signature says; where they are the ones that come, in the
+    /// same order, no others are made.
     ///
     /// # Errors
     /// When the value has no form that a wire can carry.
-    fn into_ports(self) -> Result<Ports, ValueError>;
+    fn into_ports(self, names: &Arc<[Arc<str>]>) -> Result<Ports, ValueError>;
 }
 
 impl FromPorts for Ports {
@@ -109,7 +117,7 @@ impl FromPorts for Ports {
 }
 
 impl IntoPorts for Ports {
-    fn into_ports(self) -> Result<Ports, ValueError> {
+    fn into_ports(self, _: &Arc<[Arc<str>]>) -> Result<Ports, ValueError> {
         Ok(self)
     }
 }
@@ -122,7 +130,10 @@ impl<T: DeserializeOwned> FromPorts for T {
 }
 
 impl<T: Serialize> IntoPorts for T {
-    fn into_ports(self) -> Result<Ports, ValueError> {
+    fn into_ports(self, names: &Arc<[Arc<str>]>) -> Result<Ports, ValueError> {
+        if let Some(ports) = fields::ports_of(&self, names)? {
+            return Ok(ports);
+        }
         match to_value(&self)? {
             Value::Object(object) => Ok(object.iter().map(|(k, v)| (Arc::clone(k), v.clone())).collect()),
             Value::Null => Ok(Ports::empty()),

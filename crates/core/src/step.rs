@@ -137,7 +137,7 @@ impl<S: Step> AnyStep for S {
             let outcome = Step::run(self, cx, input).await?;
             let outputs = outcome
                 .outputs
-                .into_ports()
+                .into_ports(cx.output_names())
                 .map_err(|e| StepError::new("step.type", format!("its outputs cannot be carried: {e}")))?;
             Ok(Outcome { outputs, branch: outcome.branch, note: outcome.note })
         }

@@ -76,6 +76,19 @@ impl Extract {
         }
     }
 
+    /// What a text does not have.
+    fn missing(&self, how: &How) -> String {
+        match how {
+            How::Markers => {
+                let after = self.after.as_ref().map(|m| format!(" after `{m}`")).unwrap_or_default();
+                let before = self.before.as_ref().map(|m| format!(" before `{m}`")).unwrap_or_default();
+                format!("nothing{after}{before}")
+            }
+            How::Regex(regex) => format!("no match of `{regex}`"),
+            How::Json(query) => format!("no JSON in which `{query}` finds something"),
+        }
+    }
+
     fn output_type(&self) -> Type {
         let found = if self.json.is_some() { Type::any() } else { Type::string() };
         match &self.default {
@@ -135,32 +148,24 @@ impl Step for Extract {
         Ok(Signature::new(vec![Port::new("text", Type::string())], vec![output]))
     }
 
-    async fn run(&self, _: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
+    async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
         let text = input.get("text").and_then(Value::as_str).unwrap_or_default();
         let how =
             self.how().as_ref().map_err(|(_, message)| StepError::new("extract.config", message.as_str()))?;
-        let (found, wanted) = match how {
-            How::Markers => {
-                let (after, before) = (self.after.as_deref(), self.before.as_deref());
-                let after_words = after.map(|m| format!(" after `{m}`")).unwrap_or_default();
-                let before_words = before.map(|m| format!(" before `{m}`")).unwrap_or_default();
-                (between(text, after, before), format!("nothing{after_words}{before_words}"))
-            }
-            How::Regex(regex) => (matched(text, regex), format!("no match of `{regex}`")),
-            How::Json(query) => {
-                let found = match json_in(text) {
-                    Some(json) => query.first(&json).map_err(|e| StepError::new("extract.json", e))?,
-                    None => None,
-                };
-                (found, format!("no JSON in which `{query}` finds something"))
-            }
+        let found = match how {
+            How::Markers => between(text, self.after.as_deref(), self.before.as_deref()),
+            How::Regex(regex) => matched(text, regex),
+            How::Json(query) => match json_in(text) {
+                Some(json) => query.first(&json).map_err(|e| StepError::new("extract.json", e))?,
+                None => None,
+            },
         };
         let value = found.or_else(|| self.default.clone()).ok_or_else(|| {
-            StepError::new("extract.missing", format!("the text has {wanted}"))
+            StepError::new("extract.missing", format!("the text has {}", self.missing(how)))
                 .detail("text", text.chars().take(2000).collect::<String>())
                 .help("retry the step that wrote it (`retry_on: [extract.missing]`), or give a `default:`")
         })?;
-        Ok(Outcome::next(Ports::one("output", value)))
+        Ok(Outcome::next(cx.outputs(vec![value])))
     }
 }
 

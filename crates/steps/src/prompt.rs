@@ -367,7 +367,8 @@ impl Step for Prompt {
     }
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
-        self.ask(cx, &input).await.map(|answer| Outcome::next(answer.outputs))
+        let answer = self.ask(cx, &input).await?;
+        Ok(Outcome::next(answer.outputs.unwrap_or_else(|| cx.outputs(vec![answer.text.into()]))))
     }
 }
 

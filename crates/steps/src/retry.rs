@@ -206,9 +206,9 @@ impl Step for Retry {
                     if success || last {
                         let branch = if success { end.name.as_deref().unwrap_or("next") } else { FAILURE };
                         let outputs = end.outputs.iter().filter(|(name, _)| ***name != *self.until);
-                        let outputs = outputs.map(|(name, value)| (name.as_ref(), value.clone()));
-                        let own = [(SUCCESS, Value::Bool(success)), (TRIALS, Value::from(trial))];
-                        return Ok(Outcome::branch(branch, outputs.chain(own).collect()));
+                        let own = [Value::Bool(success), Value::from(trial)];
+                        let values = outputs.map(|(_, value)| value.clone()).chain(own).collect();
+                        return Ok(Outcome::branch(branch, cx.outputs(values)));
                     }
                     previous = Value::Object(end.outputs.iter().map(|(n, v)| (n.clone(), v.clone())).collect());
                     previous_error = Value::Null;

@@ -72,8 +72,8 @@ impl Step for TemplateStep {
         Ok(Signature::new(inputs_of([(vec!["template".to_owned()], &*self.template)]), outputs))
     }
 
-    async fn run(&self, _: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
+    async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
         let text = self.template.render(|name| input.get(name).cloned())?;
-        Ok(Outcome::next(Ports::one("output", text)))
+        Ok(Outcome::next(cx.outputs(vec![text.into()])))
     }
 }

@@ -386,6 +386,7 @@ fn assemble(
             step: step.step,
             input_names: step.signature.inputs.iter().map(|p| p.name.as_str().into()).collect(),
             inputs: wires.inputs,
+            output_names: step.signature.outputs.iter().map(|p| p.name.as_str().into()).collect(),
             output_slots: wires.output_slots,
             late: wires.late,
             flow_inputs: wires.flow_inputs,

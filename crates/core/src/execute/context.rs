@@ -1,7 +1,7 @@
 //! [`StepCx`]: everything a step may do beside its own work. Nothing is global.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -21,6 +21,9 @@ use crate::step::Effect;
 use crate::value::Value;
 use crate::variable::Operation;
 
+/// What stands between the address of a visit and the name of an effect in it.
+const EFFECT: &str = "!";
+
 /// What a step sees of the run.
 pub struct StepCx<'a> {
     pub(super) run: &'a Arc<Run>,
@@ -30,6 +33,9 @@ pub struct StepCx<'a> {
     state: &'a State,
     visit: u32,
     attempt: u32,
+    address: OnceLock<Address>,
+    /// The exact form of the address, of which every key of the visit is made.
+    key: OnceLock<String>,
     effects: Mutex<Vec<String>>,
 }
 
@@ -98,7 +104,18 @@ impl<'a> StepCx<'a> {
         visit: u32,
         attempt: u32,
     ) -> Self {
-        Self { run, home, step, frame, state, visit, attempt, effects: Mutex::default() }
+        Self {
+            run,
+            home,
+            step,
+            frame,
+            state,
+            visit,
+            attempt,
+            address: OnceLock::new(),
+            key: OnceLock::new(),
+            effects: Mutex::default(),
+        }
     }
 
     /// The step's name in its flow.
@@ -108,7 +125,28 @@ impl<'a> StepCx<'a> {
 
     /// Where the step stands in the run.
     pub fn address(&self) -> Address {
-        self.frame.address.step(&self.step.name, self.visit)
+        self.place().clone()
+    }
+
+    pub(super) fn place(&self) -> &Address {
+        self.address.get_or_init(|| self.frame.address.step(&self.step.name, self.visit))
+    }
+
+    fn key(&self) -> &str {
+        self.key.get_or_init(|| self.place().key())
+    }
+
+    /// The names of the step's outputs, in the order of its signature.
+    pub fn output_names(&self) -> &Arc<[Arc<str>]> {
+        &self.step.output_names
+    }
+
+    /// The step's outputs, given in the order of its signature.
+    ///
+    /// # Panics
+    /// When there are not as many values as outputs: that is a bug of the step.
+    pub fn outputs(&self, values: Vec<Value>) -> Ports {
+        Ports::new(Arc::clone(self.output_names()), values)
     }
 
     /// 1, and one more for each trial after the first and each retry edge taken on the way here, up to the nearest
@@ -134,22 +172,20 @@ impl<'a> StepCx<'a> {
 
     /// The draws of a column of this step, on this visit.
     pub fn rng(&self, column: &str) -> Key {
-        Key::new(self.run.options.seed, &self.address().key(), column)
+        Key::new(self.run.options.seed, self.key(), column)
     }
 
     /// The identity of a request: the same for every try of it, and in every run with this seed.
     pub fn identity(&self, key: &str) -> String {
-        let mut hasher = blake3::Hasher::new_derive_key("flowrun 2026 request identity");
-        hasher.update(&self.run.options.seed.to_le_bytes());
-        hasher.update(self.effect_key(key).as_bytes());
+        let mut hasher = self.run.identities.clone();
+        for part in [self.key(), EFFECT, key] {
+            hasher.update(part.as_bytes());
+        }
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
     fn effect_key(&self, key: &str) -> String {
-        let mut address = self.address().key();
-        address.push('!');
-        address.push_str(key);
-        address
+        [self.key(), EFFECT, key].concat()
     }
 
     /// Something that all steps share.
@@ -242,7 +278,7 @@ impl<'a> StepCx<'a> {
             return serde_json::from_str(&kept).map_err(unreadable);
         }
         let outcome = run().await?;
-        self.keep_at(address, serde_json::to_string(&outcome).map_err(not_kept)?).await?;
+        self.keep_at(address, json(&outcome)?).await?;
         Ok(outcome)
     }
 
@@ -311,7 +347,7 @@ impl<'a> StepCx<'a> {
 
     /// The failure of the lowest item of a map that this step ran.
     pub fn first_failure(&self) -> Option<ItemFailure> {
-        let map = self.address().to_string();
+        let map = self.place().to_string();
         self.run.failures().into_iter().find(|f| f.map == map)
     }
 
@@ -408,7 +444,7 @@ impl<'a> StepCx<'a> {
             _ => 0,
         };
         let frame = Frame {
-            address: self.address().frame(kind),
+            address: self.place().frame(kind),
             attempt: self.attempt + trials_before,
             item: self.frame.item.clone(),
         };
@@ -420,6 +456,15 @@ fn unset(name: &str) -> StepError {
     let message = format!("nothing has written the variable `{name}`, and it has no default");
     StepError::new("variable.unset", message)
         .help("give it a default under `variables:`, or write it on every way to this step")
+}
+
+/// An outcome for the journal.
+fn json<T: Serialize>(outcome: &T) -> Result<String, StepError> {
+    // Room for a reply of usual length, which else would be moved from buffer to buffer while it is written.
+    let mut text = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut text, outcome).map_err(not_kept)?;
+    String::from_utf8(text)
+        .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))
 }
 
 /// A flow's inputs in its order, cast and completed with defaults.

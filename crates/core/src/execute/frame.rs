@@ -170,7 +170,7 @@ async fn take_step<'f>(
 ) -> Result<Taken<'f>, StepError> {
     let observers = &cx.run.observers;
     if tell {
-        observers.tell(&Event::StepStarted { at: &cx.address(), step_type: step.step_type });
+        observers.tell(&Event::StepStarted { at: cx.place(), step_type: step.step_type });
     }
     let done = async {
         let Outcome { outputs, branch, note } = run_step(cx, step, state).await?;
@@ -181,7 +181,7 @@ async fn take_step<'f>(
     match done.await {
         Ok((taken, branch, note)) => {
             if tell {
-                let (at, step_type) = (&cx.address(), step.step_type);
+                let (at, step_type) = (cx.place(), step.step_type);
                 observers.tell(&Event::StepFinished { at, step_type, branch: &branch, note: note.as_deref() });
             }
             Ok(taken)
@@ -190,7 +190,7 @@ async fn take_step<'f>(
             let mut error: StepError = error;
             error.at.get_or_insert_with(|| cx.address());
             if tell {
-                observers.tell(&Event::StepFailed { at: &cx.address(), error: &error });
+                observers.tell(&Event::StepFailed { at: cx.place(), error: &error });
             }
             Err(error)
         }
@@ -292,10 +292,7 @@ fn gather(step: &FlowStep, state: &State) -> Result<Ports, StepError> {
 /// The outputs in the order of the signature, cast to its types.
 fn ordered(step: &FlowStep, mut outputs: Ports) -> Result<Vec<Value>, StepError> {
     let ports = &step.signature.outputs;
-    let in_order =
-        ports.len() == outputs.names().len() && ports.iter().zip(&**outputs.names()).all(|(p, n)| p.name == **n);
-    let mut values = Vec::with_capacity(ports.len());
-    let given = if in_order {
+    let mut values = if outputs.are(&step.output_names) {
         outputs.into_values()
     } else {
         let mut given = Vec::with_capacity(ports.len());
@@ -311,10 +308,9 @@ fn ordered(step: &FlowStep, mut outputs: Ports) -> Result<Vec<Value>, StepError>
         }
         given
     };
-    for (port, value) in ports.iter().zip(given) {
-        let value = cast(value, &port.value_type)
+    for (port, value) in ports.iter().zip(&mut values) {
+        *value = cast(std::mem::take(value), &port.value_type)
             .map_err(|e| StepError::new("step.type", format!("output `{}`: {e}", port.name)))?;
-        values.push(value);
     }
     Ok(values)
 }

@@ -114,6 +114,8 @@ pub struct Run {
     pub(crate) observers: Observers,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) stop: Arc<Stop>,
+    /// What the identities of all requests begin with: the seed.
+    identities: blake3::Hasher,
     totals: Mutex<Usage>,
     counters: Mutex<BTreeMap<String, u64>>,
     failures: Mutex<Vec<ItemFailure>>,
@@ -122,8 +124,11 @@ pub struct Run {
 impl Run {
     /// A run with these options, without resources, observers or a journal.
     pub fn new(options: RunOptions) -> Self {
+        let mut identities = blake3::Hasher::new_derive_key("flowrun 2026 request identity");
+        identities.update(&options.seed.to_le_bytes());
         Self {
             options,
+            identities,
             resources: Resources::new(),
             observers: Observers::new(),
             journal: Arc::new(NoJournal),

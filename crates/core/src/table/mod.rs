@@ -205,12 +205,22 @@ impl Table {
         rows: Range<u64>,
     ) -> Result<impl Iterator<Item = Result<Object, TableError>> + Send + use<>, TableError> {
         let reader = RowReader::new(&self.schema());
-        Ok(self.scan(rows)?.flat_map(move |batch| {
-            let rows: Vec<_> = match batch {
-                Ok(batch) => reader.objects(&batch).map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            };
-            rows
+        let mut batches = self.scan(rows)?;
+        let mut current: Option<(RecordBatch, usize)> = None;
+        // Row by row: the objects of a whole batch would be many megabytes that nobody looks at yet.
+        Ok(std::iter::from_fn(move || {
+            loop {
+                if let Some((batch, next)) = &mut current
+                    && *next < batch.num_rows()
+                {
+                    *next += 1;
+                    return Some(Ok(reader.object(batch, *next - 1)));
+                }
+                match batches.next()? {
+                    Ok(batch) => current = Some((batch, 0)),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
         }))
     }
 }
@@ -303,7 +313,7 @@ pub fn type_of(field: &Field) -> Type {
 pub fn column_view(table: &Table, column: usize, column_type: Type) -> List {
     let len = usize::try_from(table.len().unwrap_or(0)).unwrap_or(usize::MAX);
     let table = table.clone();
-    List::view(len, move || {
+    List::view(len, column_type.clone(), move || {
         let unread = |e: TableError| -> ! { panic!("the rows of a map cannot be read: {e}") };
         let batches = table.scan_all().unwrap_or_else(|e| unread(e));
         batches

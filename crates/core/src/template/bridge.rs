@@ -19,14 +19,14 @@ fn failure(message: String) -> TemplateError {
 pub(super) fn scope(
     names: &Arc<[Arc<str>]>,
     variables: &[Variable],
-    mut get: impl FnMut(&str) -> Option<Value>,
+    given: &[Option<Value>],
     picks: Option<Key>,
 ) -> Result<Jinja, TemplateError> {
     let mut values = Vec::with_capacity(variables.len());
-    for variable in variables {
-        values.push(match get(&variable.name) {
+    for (variable, value) in variables.iter().zip(given) {
+        values.push(match value {
             Some(Value::Null) if variable.tested_defined => Jinja::UNDEFINED,
-            Some(value) => to_jinja(&value).map_err(|e| failure(format!("`{}` {e}", variable.name)))?,
+            Some(value) => to_jinja(value).map_err(|e| failure(format!("`{}` {e}", variable.name)))?,
             None if variable.tested_defined => Jinja::UNDEFINED,
             None if variable.optional => Jinja::from(()),
             None => return Err(failure(format!("`{}` has no value", variable.name))),

@@ -5,6 +5,7 @@
 
 mod bridge;
 mod pieces;
+mod plan;
 mod text;
 mod variables;
 
@@ -17,6 +18,7 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior}
 
 use crate::seed::Key;
 use crate::value::Value;
+use plan::Plan;
 
 pub use pieces::Piece;
 pub use text::{Condition, OfflineText, PiecesText, Text};
@@ -78,6 +80,7 @@ pub struct Template {
     engine: Environment<'static>,
     variables: Vec<Variable>,
     names: Arc<[Arc<str>]>,
+    plan: Option<Plan>,
 }
 
 impl Template {
@@ -86,11 +89,13 @@ impl Template {
     /// # Errors
     /// When it does not parse, calls something, or names a filter or test that does not exist.
     pub fn parse(source: &str, extras: Extras) -> Result<Self, TemplateError> {
-        let variables = variables::of_template(source, extras)?;
+        let tree = variables::tree(source)?;
+        let variables = variables::of_template(&tree, extras)?;
+        let plan = Plan::of(&tree, &variables);
         let mut engine = ENGINE.clone();
         engine.add_template_owned(NAME, source.to_owned())?;
         let names = variables.iter().map(|v| v.name.as_str().into()).collect();
-        Ok(Self { engine, variables, names })
+        Ok(Self { engine, variables, names, plan })
     }
 
     /// The variables that the text reads, in the order of their first use.
@@ -103,8 +108,7 @@ impl Template {
     /// # Errors
     /// When a variable has no value, a null is printed, or a filter refuses its input.
     pub fn render(&self, get: impl FnMut(&str) -> Option<Value>) -> Result<String, TemplateError> {
-        let scope = bridge::scope(&self.names, &self.variables, get, None)?;
-        Ok(self.engine.get_template(NAME)?.render(scope)?)
+        self.rendered(get, None)
     }
 
     /// Renders an offline text, whose n-th `pick` draws from column `pick/n` below `key`.
@@ -116,7 +120,28 @@ impl Template {
         key: &Key,
         get: impl FnMut(&str) -> Option<Value>,
     ) -> Result<String, TemplateError> {
-        let scope = bridge::scope(&self.names, &self.variables, get, Some(key.clone()))?;
+        self.rendered(get, Some(key))
+    }
+
+    fn rendered(
+        &self,
+        get: impl FnMut(&str) -> Option<Value>,
+        picks: Option<&Key>,
+    ) -> Result<String, TemplateError> {
+        let values = self.values(get);
+        match self.plan.as_ref().and_then(|plan| plan.fill(&values)) {
+            Some(text) => Ok(text),
+            None => self.by_engine(&values, picks),
+        }
+    }
+
+    /// The values of the variables, in their order.
+    fn values(&self, mut get: impl FnMut(&str) -> Option<Value>) -> Vec<Option<Value>> {
+        self.variables.iter().map(|variable| get(&variable.name)).collect()
+    }
+
+    fn by_engine(&self, values: &[Option<Value>], picks: Option<&Key>) -> Result<String, TemplateError> {
+        let scope = bridge::scope(&self.names, &self.variables, values, picks.cloned())?;
         Ok(self.engine.get_template(NAME)?.render(scope)?)
     }
 }
@@ -156,8 +181,9 @@ impl Expression {
     ///
     /// # Errors
     /// As [`Template::render`].
-    pub fn eval(&self, get: impl FnMut(&str) -> Option<Value>) -> Result<Value, TemplateError> {
-        let scope = bridge::scope(&self.names, &self.variables, get, None)?;
+    pub fn eval(&self, mut get: impl FnMut(&str) -> Option<Value>) -> Result<Value, TemplateError> {
+        let values: Vec<_> = self.variables.iter().map(|variable| get(&variable.name)).collect();
+        let scope = bridge::scope(&self.names, &self.variables, &values, None)?;
         bridge::from_jinja(&self.compiled.eval(scope)?)
     }
 }
@@ -186,12 +212,15 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// `{{ 12500000|thousands }}` is `12,500,000`; digits after the point stay as they are.
 fn with_separators(value: &Jinja) -> Result<String, Error> {
     let text = if value.is_number() { value.to_string() } else { String::new() };
-    let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
+    separated(&text)
+        .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("`thousands` wants a number, not {value}")))
+}
+
+/// The text of a number with separators; nothing if it is not one with digits.
+fn separated(text: &str) -> Option<String> {
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
     let (whole, rest) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
-    let whole = whole.parse().map_err(|_| {
-        Error::new(ErrorKind::InvalidOperation, format!("`thousands` wants a number, not {value}"))
-    })?;
-    Ok(format!("{sign}{}{rest}", crate::words::thousands(whole)))
+    Some(format!("{sign}{}{rest}", crate::words::thousands(whole.parse().ok()?)))
 }
 
 fn format_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Jinja) -> Result<(), Error> {

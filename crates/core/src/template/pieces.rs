@@ -33,12 +33,13 @@ impl Template {
             let message = "the text holds a character that Unicode keeps for no text".to_owned();
             return Err(TemplateError { message, range: None, line: None });
         }
-        let variables = variables::of_template(source, Extras::None)?;
+        let variables = variables::of_template(&variables::tree(source)?, Extras::None)?;
         let mut engine = ENGINE.clone();
         engine.set_formatter(format_marked);
         engine.add_template_owned(NAME, source.to_owned())?;
         let names = variables.iter().map(|v| v.name.as_str().into()).collect();
-        Ok(Self { engine, variables, names })
+        // A plan would write no marks.
+        Ok(Self { engine, variables, names, plan: None })
     }
 
     /// Renders a text that [`Template::parse_pieces`] gave; any other is one literal.
@@ -46,7 +47,7 @@ impl Template {
     /// # Errors
     /// As [`Template::render`]. A value that is cut from the inside of a kept block is refused too.
     pub fn render_pieces(&self, get: impl FnMut(&str) -> Option<Value>) -> Result<Vec<Piece>, TemplateError> {
-        let scope = bridge::scope(&self.names, &self.variables, get, None)?;
+        let scope = bridge::scope(&self.names, &self.variables, &self.values(get), None)?;
         Ok(split(&self.engine.get_template(NAME)?.render(scope)?))
     }
 }

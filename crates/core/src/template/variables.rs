@@ -25,10 +25,14 @@ pub struct Variable {
     pub bare: bool,
 }
 
-pub(super) fn of_template(source: &str, extras: Extras) -> Result<Vec<Variable>, TemplateError> {
-    let tree = parse(source, "template", minijinja::syntax::SyntaxConfig::default())?;
+/// The syntax tree of a text.
+pub(super) fn tree(source: &str) -> Result<ast::Stmt<'_>, TemplateError> {
+    Ok(parse(source, "template", minijinja::syntax::SyntaxConfig::default())?)
+}
+
+pub(super) fn of_template(tree: &ast::Stmt<'_>, extras: Extras) -> Result<Vec<Variable>, TemplateError> {
     let mut finder = Finder::new(extras);
-    finder.statement(&tree)?;
+    finder.statement(tree)?;
     Ok(finder.found)
 }
 
@@ -299,7 +303,11 @@ mod tests {
     use super::*;
 
     fn names(source: &str) -> Vec<(String, bool)> {
-        of_template(source, Extras::None).unwrap().into_iter().map(|v| (v.name, v.optional)).collect()
+        of_template(&tree(source).unwrap(), Extras::None)
+            .unwrap()
+            .into_iter()
+            .map(|v| (v.name, v.optional))
+            .collect()
     }
 
     #[test]

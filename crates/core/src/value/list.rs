@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use super::Value;
+use crate::types::Type;
 
 /// A list of values, shared. A view knows its length from the start and builds its items on the first read.
 #[derive(Clone)]
@@ -11,13 +12,18 @@ pub struct List(Arc<Repr>);
 
 enum Repr {
     Items(Vec<Value>),
-    View { len: usize, build: Box<dyn Fn() -> Vec<Value> + Send + Sync>, items: OnceLock<Vec<Value>> },
+    View { len: usize, of: Type, build: Box<dyn Fn() -> Vec<Value> + Send + Sync>, items: OnceLock<Vec<Value>> },
 }
 
 impl List {
-    /// A list of `len` items that `build` makes when they are first read.
-    pub fn view(len: usize, build: impl Fn() -> Vec<Value> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Repr::View { len, build: Box::new(build), items: OnceLock::new() }))
+    /// A list of `len` items of a type that `build` makes when they are first read.
+    pub fn view(len: usize, of: Type, build: impl Fn() -> Vec<Value> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Repr::View { len, of, build: Box::new(build), items: OnceLock::new() }))
+    }
+
+    /// Whether all items are known to be of this type without a look at them.
+    pub fn is_view_of(&self, item: &Type) -> bool {
+        matches!(&*self.0, Repr::View { of, .. } if of == item)
     }
 
     /// How many items there are; never builds a view.

@@ -13,9 +13,9 @@ use flowrun_llm::{
 use super::form::{Form, Mode, NAME};
 use super::{LOGPROBS, Prompt};
 
-/// What a model answered: the outputs, and the text as it wrote it.
+/// What a model answered: the outputs, where they are more than the text, and the text as it wrote it.
 pub(super) struct Answer {
-    pub(super) outputs: Ports,
+    pub(super) outputs: Option<Ports>,
     pub(super) text: String,
 }
 
@@ -38,9 +38,9 @@ impl Prompt {
         })?;
         cx.add_usage(Usage { calls: 1, ..Usage::default() });
         let outputs = match self.form() {
-            Some(form) => form.read(&text).map_err(|problems| unfit(model, &problems, &text))?,
+            Some(form) => Some(form.read(&text).map_err(|problems| unfit(model, &problems, &text))?),
             // Nobody weighed a token.
-            None => self.plain(text.clone(), Some(Vec::new())),
+            None => self.weighed(&text, Some(Vec::new())),
         };
         Ok(Answer { outputs, text })
     }
@@ -55,13 +55,13 @@ impl Prompt {
         let Some(form) = self.form() else {
             let reply = self.call(cx, model, "reply", &mut request).await?;
             let logprobs = self.logprobs(model, &reply)?;
-            return Ok(Answer { outputs: self.plain(reply.text.clone(), logprobs), text: reply.text });
+            return Ok(Answer { outputs: self.weighed(&reply.text, logprobs), text: reply.text });
         };
         self.ask_for(form, &mut request);
         let first = self.call(cx, model, "reply", &mut request).await?;
         let first = written(&first).to_owned();
         let problems = match form.read(&first) {
-            Ok(outputs) => return Ok(Answer { outputs, text: first }),
+            Ok(outputs) => return Ok(Answer { outputs: Some(outputs), text: first }),
             Err(problems) => problems,
         };
         cx.count("replies to repair", 1);
@@ -73,7 +73,7 @@ impl Prompt {
         let again = self.call(cx, model, "repair", &mut request).await.map_err(failed)?;
         let text = written(&again).to_owned();
         let outputs = form.read(&text).map_err(|problems| failed(unfit(model, &problems, &text)))?;
-        Ok(Answer { outputs, text })
+        Ok(Answer { outputs: Some(outputs), text })
     }
 
     /// Tells the model, or its server, of the form.
@@ -126,10 +126,10 @@ impl Prompt {
         Ok(reply)
     }
 
-    fn plain(&self, text: String, logprobs: Option<Vec<Value>>) -> Ports {
-        let logprobs = logprobs.filter(|_| self.top_logprobs.is_some());
-        let logprobs = logprobs.map(|tokens| (LOGPROBS, Value::from(tokens)));
-        std::iter::once(("output", Value::from(text))).chain(logprobs).collect()
+    /// A text with how likely its tokens were, where the step gives that.
+    fn weighed(&self, text: &str, logprobs: Option<Vec<Value>>) -> Option<Ports> {
+        let tokens = logprobs.filter(|_| self.top_logprobs.is_some())?;
+        Some([("output", Value::from(text)), (LOGPROBS, Value::from(tokens))].into_iter().collect())
     }
 
     fn logprobs(&self, model: &BoundModel, reply: &Reply) -> Result<Option<Vec<Value>>, StepError> {
