@@ -349,8 +349,9 @@ mod tests {
     }
 
     fn table() -> Value {
-        let rows = vec![serde_json::from_str(r#"{"a": 1}"#).unwrap()];
-        Value::Table(crate::table::from_list(&rows.into()).unwrap())
+        let rows =
+            crate::table::MemoryTable::from_rows(&[("a".to_owned(), Type::integer())], [vec![Value::Int(1)]]);
+        Value::Table(crate::table::Table::new(rows.unwrap()))
     }
 
     fn a_value_and_its_type() -> impl Strategy<Value = (Value, Type)> {

@@ -266,5 +266,4 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-#[path = "journal_tests.rs"]
 mod tests;

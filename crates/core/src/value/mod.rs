@@ -174,7 +174,11 @@ impl fmt::Display for Value {
         const LONGEST: usize = 80;
         let text = match self {
             Self::Table(t) => return write!(f, "{t}"),
-            other => serde_json::to_string(other).map_err(|_| fmt::Error)?,
+            // What JSON cannot say is still something that a person has to be told of.
+            other => serde_json::to_string(other).unwrap_or_else(|_| match other {
+                Self::Float(number) => number.to_string(),
+                other => format!("({} with a number that is not finite)", other.type_name()),
+            }),
         };
         match text.char_indices().nth(LONGEST) {
             Some((cut, _)) => write!(f, "{}…", &text[..cut]),
