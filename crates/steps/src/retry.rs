@@ -238,12 +238,16 @@ mod tests {
             let (delay, backoff, max_delay) = (Some(Seconds(delay)), backoff.map(Factor), most.map(Seconds));
             let (flow, until, errors) = (String::new(), String::new(), Vec::new());
             let retry = Retry { flow, until, max_trials: default_trials(), errors, delay, backoff, max_delay };
-            retry.wait_before(trial).as_secs_f64()
+            retry.wait_before(trial).as_millis()
         };
         let growing = [2, 3, 4, 5, 1000].map(|trial| wait(0.5, Some(3.0), Some(10.0), trial));
-        assert_eq!(growing, [0.5, 1.5, 4.5, 10.0, 10.0]);
-        assert_eq!([2, 9].map(|trial| wait(7.0, None, None, trial)), [7.0, 7.0]);
-        assert_eq!([2, 3].map(|trial| wait(100.0, Some(2.0), None, trial)), [100.0, 100.0], "as long as is said");
-        assert_eq!([2, 9].map(|trial| wait(40.0, Some(2.0), None, trial)), [40.0, 60.0]);
+        assert_eq!(growing, [500, 1500, 4500, 10_000, 10_000]);
+        assert_eq!([2, 9].map(|trial| wait(7.0, None, None, trial)), [7000, 7000]);
+        assert_eq!(
+            [2, 3].map(|trial| wait(100.0, Some(2.0), None, trial)),
+            [100_000, 100_000],
+            "as long as is said"
+        );
+        assert_eq!([2, 9].map(|trial| wait(40.0, Some(2.0), None, trial)), [40_000, 60_000]);
     }
 }

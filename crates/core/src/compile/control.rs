@@ -139,7 +139,7 @@ pub(super) fn check_beginning(steps: &[Decoded<'_>], found: &mut Diagnostics) {
 }
 
 /// The steps to which an edge can lead, and whether it can end the flow.
-pub(super) fn targets(edge: &Edge, bounded: bool, to: &mut Vec<usize>) -> bool {
+fn targets(edge: &Edge, bounded: bool, to: &mut Vec<usize>) -> bool {
     match edge {
         Edge::Step(step) => {
             to.push(*step);

@@ -1,7 +1,7 @@
 //! What a map makes of all values of an output: one value in place of the list.
 //!
-//! Nothing is rounded that need not be, and nothing wraps: whole numbers are added in 128 bits and decimals exactly, and a
-//! result that its type cannot hold is an error. Nulls are left out, as in SQL: a failed item that is kept has none.
+//! Nothing wraps: whole numbers are added in 128 bits, decimals with their 28 digits and floats with what each addition
+//! rounds away, and a result that its type cannot hold is an error. Nulls are left out, as in SQL: a failed item that is kept has none.
 
 use std::cmp::Ordering;
 
@@ -171,7 +171,7 @@ impl Reduction {
             (Total::Float(sum), Value::Int(i)) => Total::Float(sum.add(float(number(i).0))),
             (Total::Float(sum), Value::Float(f)) => Total::Float(sum.add(*f)),
             (Total::Int(sum), Value::Decimal(d)) => {
-                let sum = Decimal::try_from(sum).map_err(|_| too_large(self))?;
+                let sum = Decimal::try_from_i128_with_scale(sum, 0).map_err(|_| too_large(self))?;
                 Total::Decimal(sum.checked_add(*d).ok_or_else(|| too_large(self))?)
             }
             (Total::Decimal(sum), Value::Int(i)) => {
