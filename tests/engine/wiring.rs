@@ -107,9 +107,9 @@ fn wanted_inputs(flow: &[Shape]) -> BTreeMap<&'static str, bool> {
 fn given_outputs(flow: &[Shape]) -> Vec<&'static str> {
     let given = |name: &&str| {
         let without = reached_without(flow, name);
-        let ends = flow.iter().enumerate().filter(|(_, step)| step.to.contains(&None));
+        let mut ends = flow.iter().enumerate().filter(|(_, step)| step.to.contains(&None));
         let lacks = |(at, step): (usize, &Shape)| without[at] && !step.drawn.gives.contains(name);
-        !ends.map(lacks).any(|lacks| lacks)
+        !ends.any(lacks)
     };
     let produced = |name: &&str| flow.iter().any(|step| step.drawn.gives.contains(name));
     NAMES.into_iter().filter(produced).filter(given).collect()

@@ -65,7 +65,7 @@ pub fn registry() -> Registry {
         .with::<constant::Constant>()
         .with::<read_variable::ReadVariable>()
         .with::<write_variable::WriteVariable>()
-        .with::<variables::Variables>()
+        .with::<variables::VariablesStep>()
         .with::<template::TemplateStep>()
         .with::<prompt::Prompt>()
         .with::<extract::Extract>()

@@ -24,7 +24,7 @@ const OPERATIONS: &str = "write_operations";
 /// come first, in the order of the list, so a variable that stands in both lists is read as it was written.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Variables {
+pub(crate) struct VariablesStep {
     /// The variables that are written, each with an input of its name.
     #[serde(default)]
     write_variables: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) struct Variables {
     write_operations: IndexMap<String, Operation>,
 }
 
-impl Variables {
+impl VariablesStep {
     fn operation(&self, name: &str) -> Operation {
         self.write_operations.get(name).copied().unwrap_or_default()
     }
@@ -107,7 +107,7 @@ impl Variables {
     }
 }
 
-impl Step for Variables {
+impl Step for VariablesStep {
     const TYPE: &'static str = "variables";
     const EFFECT: Effect = Effect::Pure;
     const EXAMPLE: &'static str = "count:\n  type: variables\n  write_variables: [last, seen]\n  write_operations: { seen: insert }\n  read_variables: [seen]\n  with: { last: write.draft, seen: write.draft }";
