@@ -131,6 +131,7 @@ pub(crate) struct KeepArgs {
 
 /// How a run goes on.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct ResumeArgs {
     /// The run: its id, or its folder [default: the last one].
     #[arg(value_name = "RUN")]

@@ -110,7 +110,7 @@ pub(crate) fn load_text(
             .files
             .iter()
             .filter(|f| !secrets.files.contains(&f.source.name))
-            .map(|f| (inlined_name(&f.path, &folder), f.source.text.to_string()))
+            .map(|f| (inlined_name(&f.path, &folder), f.source.text.clone()))
             .collect(),
         environment: asked.into_inner().into_iter().filter(|(v, _)| !secrets.variables.contains(v)).collect(),
         secrets: secrets.variables.into_iter().collect(),
@@ -147,7 +147,7 @@ fn secrets_of(text: &[u8], name: &str, folder: &Path, allow: &[PathBuf]) -> Secr
             }
             NodeKind::String(text) if secret => {
                 found.variables.extend(text.split(BEFORE).skip(1).step_by(2).map(ToOwned::to_owned));
-                found.files.extend(node.inlined.iter().map(|source| source.name.to_string()));
+                found.files.extend(node.inlined.iter().map(|source| source.name.clone()));
             }
             _ => {}
         }

@@ -34,6 +34,7 @@ pub(super) struct MapRows {
 }
 
 /// A journal that cannot be read, as the end of a command.
+#[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
 pub(super) fn stopped(error: JournalError) -> Stop {
     let stop = Stop::usage(error.to_string());
     match error {
@@ -329,7 +330,7 @@ pub(super) fn remove(
             Err(error @ (JournalError::InUse { .. } | JournalError::NoRun(_))) => return Err(stopped(error)),
             // What is left of a run whose folder is incomplete can still be removed.
             Err(_) => {
-                std::fs::remove_dir_all(path).map_err(|e| Stop::usage(format!("`{}`: {e}", path.display())))?
+                std::fs::remove_dir_all(path).map_err(|e| Stop::usage(format!("`{}`: {e}", path.display())))?;
             }
         }
     }

@@ -50,7 +50,7 @@ mod result {
         result: &Result<Vec<Value>, StepError>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        result.as_ref().map(|values| kept::Kept(values)).serialize(serializer)
+        result.as_ref().map(kept::Kept).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(

@@ -176,7 +176,15 @@ pub struct RunFolder {
 
 /// Seconds since 1970.
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    since_1970().as_secs()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "when a run began and ended is told, and its id has to be free; no result"
+)]
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 impl RunFolder {
@@ -388,9 +396,8 @@ fn id_of(path: &Path) -> String {
 
 /// Four characters, more where many are taken. An id reaches no result, so the clock may give it.
 fn new_id(attempt: u32) -> String {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&clock.to_le_bytes());
+    hasher.update(&since_1970().as_nanos().to_le_bytes());
     hasher.update(&std::process::id().to_le_bytes());
     hasher.update(&attempt.to_le_bytes());
     let length = 4 + usize::try_from(attempt / 16).unwrap_or(0);

@@ -8,6 +8,8 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Bound;
 use std::path::Path;
 
+use serde_json::value::RawValue;
+
 use crate::line::{Line, decode};
 use crate::{FORMAT, JournalError};
 
@@ -165,7 +167,7 @@ fn scan_places(path: &Path, mut each: impl FnMut(Record<'_>, Place)) -> Result<u
                 if let Some(record) = record(&line) {
                     each(record, place);
                 }
-                whole = offset + length as u64;
+                whole = offset + u64::from(length);
             }
             (Err(why), None) => wrong = Some((number, why)),
             (Err(_), Some(_)) => {}
@@ -195,7 +197,7 @@ fn read_line(reader: &mut impl BufRead, into: &mut Vec<u8>) -> std::io::Result<u
 }
 
 fn record<'l>(line: &'l Line<'_>) -> Option<Record<'l>> {
-    let (value, large) = (line.value.map(|v| v.get()), line.large.as_deref());
+    let (value, large) = (line.value.map(RawValue::get), line.large.as_deref());
     if let Some(key) = line.effect.as_deref() {
         return Some(Record::Effect { key, outcome: value, large });
     }

@@ -63,6 +63,7 @@ pub(super) fn begin(prepared: &Prepared, args: &RunArgs) -> Result<Option<Kept>,
     Ok(Some(Kept { folder, journal: Arc::new(journal), runs }))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
 fn not_kept(error: JournalError) -> Stop {
     Stop::usage(error.to_string()).help("`--run-dir DIR` keeps the run elsewhere, `--no-journal` keeps nothing")
 }

@@ -36,7 +36,7 @@ struct Kept {
     end: Option<Arc<str>>,
     attempts: u32,
     usage: Usage,
-    counters: Option<Box<BTreeMap<String, u64>>>,
+    counters: Option<BTreeMap<String, u64>>,
 }
 
 impl MemoryJournal {
@@ -120,7 +120,7 @@ impl Kept {
             Ok(values) => Ok(values.as_slice().into()),
             Err(error) => Err(Box::new(error.clone())),
         };
-        let counters = (!record.counters.is_empty()).then(|| Box::new(record.counters.clone()));
+        let counters = (!record.counters.is_empty()).then(|| record.counters.clone());
         Self { result, end: record.end.clone(), attempts: record.attempts, usage: record.usage, counters }
     }
 
@@ -129,7 +129,7 @@ impl Kept {
             Ok(values) => Ok(values.to_vec()),
             Err(error) => Err((**error).clone()),
         };
-        let counters = self.counters.as_deref().cloned().unwrap_or_default();
+        let counters = self.counters.clone().unwrap_or_default();
         ItemRecord { index, result, end: self.end.clone(), attempts: self.attempts, usage: self.usage, counters }
     }
 }

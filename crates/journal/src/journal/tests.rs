@@ -60,7 +60,7 @@ fn a_journal_that_was_cut_anywhere_keeps_the_lines_before_the_cut() {
             let mut left = bytes[..cut].to_vec();
             left.extend(std::iter::repeat_n(0, zeros));
             std::fs::write(&path, left).unwrap();
-            let whole = bytes[..cut].iter().filter(|b| **b == b'\n').count() as u64 - 1;
+            let whole = bytes[..cut].split(|b| *b == b'\n').count() as u64 - 2;
             let journal = reopened(folder.path());
             assert_eq!(journal.held().effects, whole);
             keep(&journal, "later#1!reply");
