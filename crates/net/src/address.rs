@@ -37,7 +37,7 @@ fn reach_v4(address: Ipv4Addr) -> Reach {
             Reach::Private
         }
         // Unspecified, link local, multicast, reserved and broadcast.
-        [0, ..] | [169, 254, ..] | [224..=255, ..] => Reach::Never,
+        [0 | 224..=255, ..] | [169, 254, ..] => Reach::Never,
         _ => Reach::Public,
     }
 }
@@ -51,7 +51,7 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
     }
     match address.segments() {
         // Teredo hides an address behind a server's; the others are for documents, tests and protocols.
-        [0x2001, 0..=0x01ff, ..] | [0x2001, 0xdb8, ..] => Reach::Private,
+        [0x2001, 0..=0x01ff | 0xdb8, ..] => Reach::Private,
         [0x3fff, b, ..] if b < 0x1000 => Reach::Private,
         [0x2000..=0x3fff, ..] => Reach::Public,
         // Unique local, and what was site local before.

@@ -84,7 +84,7 @@ impl Exchange<'_> {
 
     /// What a redirect makes of a request: judged anew, and to another server without what is secret.
     fn next(&self, hop: Hop, status: StatusCode, target: &HeaderValue) -> Result<Hop, Failure> {
-        let url = self.target(&hop.url, target)?;
+        let url = address_of(&hop.url, target)?;
         self.rules.check_redirect(&hop.url, &url)?;
         let Hop { mut method, url: from, mut headers, mut body } = hop;
         let becomes_get = match status {
@@ -110,21 +110,6 @@ impl Exchange<'_> {
                 headers.iter().filter(|(_, v)| !v.is_sensitive()).map(|(n, v)| (n.clone(), v.clone())).collect();
         }
         Ok(Hop { method, url, headers, body })
-    }
-
-    /// The address of a redirect, without credentials: those of the first address are not meant for it, and others are
-    /// nobody's here.
-    fn target(&self, from: &Url, target: &HeaderValue) -> Result<Url, Refused> {
-        let help = "ask the address that is meant itself";
-        let refused = |why: &str| Refused::new(format!("`{}` redirects to what {why}", shown(from)), help);
-        let text = std::str::from_utf8(target.as_bytes()).map_err(|_| refused("is no text"))?;
-        let joined = from.join(text).map_err(|_| refused("is no address"))?;
-        let mut url = parse(joined.as_str()).map_err(|_| refused("is no address of a server"))?;
-        let same_server = url.origin() == from.origin();
-        let (user, password) = if same_server { (from.username(), from.password()) } else { ("", None) };
-        url.set_username(user).and_then(|()| url.set_password(password)).map_err(|()| refused("has no host"))?;
-        url.set_fragment(None);
-        Ok(url)
     }
 
     async fn send(&self, hop: &Hop) -> Result<reqwest::Response, Failure> {
@@ -179,6 +164,21 @@ impl Exchange<'_> {
 /// Where a reply sends the request on to.
 fn redirect_target(status: StatusCode, headers: &HeaderMap) -> Option<&HeaderValue> {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308).then(|| headers.get(LOCATION)).flatten()
+}
+
+/// The address of a redirect, without credentials: those of the first address are not meant for it, and others are
+/// nobody's here.
+fn address_of(from: &Url, target: &HeaderValue) -> Result<Url, Refused> {
+    let help = "ask the address that is meant itself";
+    let refused = |why: &str| Refused::new(format!("`{}` redirects to what {why}", shown(from)), help);
+    let text = std::str::from_utf8(target.as_bytes()).map_err(|_| refused("is no text"))?;
+    let joined = from.join(text).map_err(|_| refused("is no address"))?;
+    let mut url = parse(joined.as_str()).map_err(|_| refused("is no address of a server"))?;
+    let same_server = url.origin() == from.origin();
+    let (user, password) = if same_server { (from.username(), from.password()) } else { ("", None) };
+    url.set_username(user).and_then(|()| url.set_password(password)).map_err(|()| refused("has no host"))?;
+    url.set_fragment(None);
+    Ok(url)
 }
 
 /// The refusal of an address that stands at the bottom of a failed connection.

@@ -15,6 +15,7 @@ use crate::url::{ParseUrlError, host_address, parse, shown};
 /// The default allows `https` to public servers, and both schemes to this machine under a name of its own
 /// (`localhost`, `127.0.0.1`, `[::1]`). A name on the internet that leads to this machine is refused.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in a flow")]
 pub struct Rules {
     /// Whether `http` may leave this machine.
     pub allow_insecure_http: bool,
@@ -72,7 +73,7 @@ impl Rules {
             }
             _ => return refused("is neither http nor https", "write an address that starts with https://"),
         }
-        if !self.allow_credentials && !(url.username().is_empty() && url.password().is_none()) {
+        if !self.allow_credentials && has_credentials(url) {
             return refused("holds a user name or password", "send it in `sensitive_headers`");
         }
         if !self.allow_fragments && url.fragment().is_some() {
@@ -120,6 +121,10 @@ impl Rules {
             }
         }
     }
+}
+
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// Whether the host says by itself that it is this machine.
@@ -171,7 +176,7 @@ impl FromStr for AllowedUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("has a `?` or `#` part; the list holds beginnings of addresses"));
         }
-        if !(url.username().is_empty() && url.password().is_none()) {
+        if has_credentials(&url) {
             return Err(ParseUrlError::new("an entry of the list holds a user name or password; leave it out"));
         }
         if url.host_str().is_some_and(|host| host.contains('*')) {

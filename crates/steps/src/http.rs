@@ -40,7 +40,8 @@ const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 /// the network address that is connected to, are judged too; proxies are not used.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Http {
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in a flow")]
+pub(crate) struct HttpStep {
     /// The address, `https://…`; `http://` leads no further than to this machine. Its variables are inputs of the step.
     url: PiecesText,
     /// The method; a text. Default: `GET`.
@@ -193,7 +194,7 @@ fn net_error(error: flowrun_net::Error) -> StepError {
     if error.tries > 1 { step.detail("tries", error.tries.to_string()) } else { step }
 }
 
-impl Http {
+impl HttpStep {
     fn rules(&self) -> Result<Rules, StepError> {
         let allow_list = self.url_allow_list.iter().map(|entry| entry.parse::<AllowedUrl>());
         Ok(Rules {
@@ -404,7 +405,7 @@ fn bad_status(request: &Request, reply: &Response) -> StepError {
     error.help(help)
 }
 
-impl Step for Http {
+impl Step for HttpStep {
     const TYPE: &'static str = "http";
     const EFFECT: Effect = Effect::Inner;
     const EXAMPLE: &'static str = "weather:\n  type: http\n  url: \"https://api.example.com/v1/cities/{{ city }}\"\n  params: { units: metric, day: \"{{ day }}\" }\n  sensitive_headers: { Authorization: \"Bearer ${WEATHER_TOKEN}\" }\n  extract: { temperature: .now.temperature, alerts: '[.alerts[].title]' }\n  types: { temperature: number, alerts: [string] }";

@@ -60,6 +60,6 @@ pub fn registry() -> Registry {
         .with::<extract::Extract>()
         .with::<extract_json::ExtractJson>()
         .with::<regex::RegexStep>()
-        .with::<http::Http>()
+        .with::<http::HttpStep>()
         .with::<parse_verdict::ParseVerdict>()
 }

@@ -9,14 +9,14 @@ use flowrun_core::types::Type;
 use flowrun_core::value::Value;
 use flowrun_net::{Request, Response};
 
-use super::{Http, RESPONSE, STATUS};
+use super::{HttpStep, RESPONSE, STATUS};
 use crate::extract_json::fitted;
 use crate::jq::Query;
 
 /// The queries in the order of the outputs, compiled once.
 pub(super) type Queries = OnceLock<Vec<Result<Query, String>>>;
 
-impl Http {
+impl HttpStep {
     fn queries(&self) -> &[Result<Query, String>] {
         self.queries.get_or_init(|| self.extract.values().map(|query| Query::parse(query)).collect())
     }
