@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
 use crate::events::Usage;
+use crate::execute::Changes;
 use crate::value::Value;
 
 /// How an item of a map ended.
@@ -26,6 +27,9 @@ pub struct ItemRecord {
     pub attempts: u32,
     /// What it used.
     pub usage: Usage,
+    /// What it changed of what is kept in memory; made in the parent when its turn comes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Changes,
 }
 
 /// Where records are kept. Implementations are called from many tasks at once.
@@ -154,7 +158,7 @@ mod tests {
     use super::*;
 
     fn record(index: u64) -> ItemRecord {
-        ItemRecord { index, result: Ok(vec![Value::Null]), end: None, attempts: 1, usage: Usage::default() }
+        ItemRecord { index, result: Ok(vec![Value::Null]), end: None, attempts: 1, usage: Usage::default(), changes: Vec::new() }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use flowrun_core::cast::castable;
 use flowrun_core::compile::{FlowPorts, Scope};
 use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::{INTERRUPTED, StepError};
-use flowrun_core::execute::{FlowEnd, StepCx};
+use flowrun_core::execute::{FlowEnd, Fork, StepCx};
 use flowrun_core::late::Late;
 use flowrun_core::ports::Ports;
 use flowrun_core::signature::{Port, Signature};
@@ -104,9 +104,14 @@ fn united_outputs(flows: &Flows<'_>) -> United {
     (united.into_iter().map(|(_, port)| port).collect(), wrong)
 }
 
-async fn run_one(cx: &StepCx<'_>, place: usize, name: &str, input: &Ports) -> (usize, Result<FlowEnd, StepError>) {
-    let kind = FrameKind::Flow(name.into());
-    (place, cx.run_flow(name, kind, |port| input.get(port).cloned()).await)
+async fn run_one(
+    cx: &StepCx<'_>,
+    place: usize,
+    (name, fork): (&String, &Fork),
+    input: &Ports,
+) -> (usize, Result<FlowEnd, StepError>) {
+    let kind = FrameKind::Flow(name.as_str().into());
+    (place, cx.run_flow_on(fork, name, kind, |port| input.get(port).cloned()).await)
 }
 
 impl RunParallel {
@@ -218,10 +223,13 @@ impl Step for RunParallel {
             Some(most) => most.get(cx)?.get(),
             None => self.flows.len(),
         };
-        let mut waiting = self.flows.iter().enumerate();
+        // Each flow sees what was kept in memory before the first of them began; what they change is made in the
+        // order written, so that nothing depends on which was quicker.
+        let forks: Vec<Fork> = self.flows.iter().map(|_| cx.fork()).collect();
+        let mut waiting = self.flows.iter().zip(&forks).enumerate();
         let mut running = FuturesUnordered::new();
-        for (place, name) in waiting.by_ref().take(most) {
-            running.push(run_one(cx, place, name, &input));
+        for (place, flow) in waiting.by_ref().take(most) {
+            running.push(run_one(cx, place, flow, &input));
         }
         let mut ended = Vec::with_capacity(self.flows.len());
         while let Some((place, result)) = running.next().await {
@@ -230,11 +238,14 @@ impl Step for RunParallel {
                 Err(error) if self.ends_at(&error) => return Err(error),
                 result => ended.push((place, result)),
             }
-            if let Some((place, name)) = waiting.next() {
-                running.push(run_one(cx, place, name, &input));
+            if let Some((place, flow)) = waiting.next() {
+                running.push(run_one(cx, place, flow, &input));
             }
         }
         ended.sort_by_key(|(place, _)| *place);
+        for (place, _) in ended.iter().filter(|(_, result)| result.is_ok()) {
+            cx.join(&forks[*place])?;
+        }
         Ok(self.outcome(ended.into_iter().map(|(_, result)| result).collect()))
     }
 }

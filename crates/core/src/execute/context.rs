@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::frame::{Frame, State, walk};
+use super::shelf::Fork;
 use super::{ItemFailure, Run, RunOptions};
 use crate::address::{Address, FrameKind};
 use crate::cast::cast;
@@ -114,6 +115,33 @@ impl<'a> StepCx<'a> {
     /// The place of a model among the document's models.
     pub fn model(&self, name: &str) -> Option<usize> {
         self.step.models.get(name).copied()
+    }
+
+    /// The place of a datastore among the document's datastores.
+    pub fn datastore(&self, name: &str) -> Option<usize> {
+        self.step.datastores.get(name).copied()
+    }
+
+    /// What [`StepCx::remember`] kept under a key, by whatever step of the run.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn recall<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StepError> {
+        let Some(kept) = self.run.journal.effect(&run_key(key))? else { return Ok(None) };
+        serde_json::from_str(&kept)
+            .map(Some)
+            .map_err(|e| StepError::new("journal.record", format!("a record cannot be read: {e}")))
+    }
+
+    /// Keeps what was paid for and is the same wherever in the run it is asked for, such as the vector of a text. The
+    /// key says all that it depends on.
+    ///
+    /// # Errors
+    /// When it cannot be kept; the run ends.
+    pub fn remember<T: Serialize>(&self, key: &str, outcome: &T) -> Result<(), StepError> {
+        let kept = serde_json::to_string(outcome)
+            .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))?;
+        self.run.journal.keep_effect(run_key(key), kept)
     }
 
     /// The value behind a `{ from: … }` of the configuration.
@@ -226,6 +254,20 @@ impl<'a> StepCx<'a> {
         &self,
         name: &str,
         kind: FrameKind,
+        give: impl FnMut(&str) -> Option<Value>,
+    ) -> Result<FlowEnd, StepError> {
+        self.run_flow_on(&Fork(Arc::clone(&self.frame.shelf)), name, kind, give).await
+    }
+
+    /// As [`StepCx::run_flow`], on a fork of what is kept in memory.
+    ///
+    /// # Errors
+    /// The error of the step that failed in it.
+    pub async fn run_flow_on(
+        &self,
+        fork: &Fork,
+        name: &str,
+        kind: FrameKind,
         mut give: impl FnMut(&str) -> Option<Value>,
     ) -> Result<FlowEnd, StepError> {
         let flow = self.flow(name)?;
@@ -238,9 +280,15 @@ impl<'a> StepCx<'a> {
             address: self.address().frame(kind),
             attempt: self.attempt + trials_before,
             item: self.frame.item.clone(),
+            shelf: Arc::clone(&fork.0),
         };
         walk(self.run, flow, inputs, &frame).await
     }
+}
+
+/// No address begins so: what the whole run remembers stands apart from what steps did.
+fn run_key(key: &str) -> String {
+    format!("!{key}")
 }
 
 /// A flow's inputs in its order, cast and completed with defaults.

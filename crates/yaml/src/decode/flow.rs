@@ -17,6 +17,7 @@ pub(crate) const FLOW_KEYS: &[Key] = &[
     key("inputs", "What the flow takes in: a name and a type for each input."),
     key("outputs", "What the flow gives: a name and a wire for each output."),
     key("models", "Models by name. All flows below see them."),
+    key("datastores", "Datastores by name, each with its collections of rows. All flows below see them."),
     key("limits", "Bounds on what one visit of the flow may do."),
     key("wiring", "Whether names wire the inputs of steps (`by_name`, the default) or `with` alone (`explicit`)."),
     key("steps", "The steps by name. They run in the order written, unless `next` says otherwise."),
@@ -27,7 +28,7 @@ pub(crate) const FLOW_KEYS: &[Key] = &[
 pub(crate) const TOP_KEYS: &[&str] = &["flow", "seed"];
 
 /// Keys of the format that this version does nothing with.
-pub(crate) const UNAVAILABLE_KEYS: &[&str] = &["variables", "context", "tools", "datastores"];
+pub(crate) const UNAVAILABLE_KEYS: &[&str] = &["variables", "context", "tools"];
 
 /// The keys of `limits`.
 pub(crate) const LIMIT_KEYS: &[Key] =
@@ -72,6 +73,7 @@ impl Decoder<'_> {
             inputs: get(entries, "inputs").and_then(|e| self.inputs(e)),
             outputs: get(entries, "outputs").and_then(|e| self.outputs(e)),
             models: get(entries, "models").map(|e| self.models(e)).unwrap_or_default(),
+            datastores: get(entries, "datastores").map(|e| self.datastores(e)).unwrap_or_default(),
             max_steps: get(entries, "limits").and_then(|e| self.max_steps(e)),
             wiring: get(entries, "wiring").and_then(|e| self.wiring(e)).unwrap_or_default(),
             steps: get(entries, "steps").map(|e| self.steps(e)).unwrap_or_default(),

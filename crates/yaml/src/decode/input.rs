@@ -16,19 +16,20 @@ impl Decoder<'_> {
         let entries = self.entries("inputs", &entry.value, help)?;
         let mut inputs = Vec::with_capacity(entries.len());
         for entry in entries {
-            inputs.extend(self.input(entry));
+            inputs.extend(self.typed("input", entry));
         }
         Some(inputs)
     }
 
-    fn input(&mut self, entry: &Entry) -> Option<InputSpec> {
-        let name = self.name("input", entry);
+    /// A name with a type, of a `what`: in short hand, or with a default.
+    pub(super) fn typed(&mut self, what: &str, entry: &Entry) -> Option<InputSpec> {
+        let name = self.name(what, entry);
         let NodeKind::Map(entries) = &entry.value.kind else {
             let value_type = self.value_type(&entry.key, &entry.value)?;
             return Some(InputSpec { name, value_type, default: None, description: None });
         };
         let known: Vec<Key> = types::TYPE_KEYS.iter().chain([&DEFAULT]).map(|k| key(k.name, k.doc)).collect();
-        self.known_keys(entries, &known, &format!("input {}", quoted(&entry.key)), None);
+        self.known_keys(entries, &known, &format!("{what} {}", quoted(&entry.key)), None);
         let value_type = self.long_type(&entry.key, &entry.value, entries)?;
         let default = match get(entries, "default") {
             Some(default) => {

@@ -1,6 +1,7 @@
 //! A tree to a [`FlowSpec`]: one file for each shape, and beside each decoder the table of its keys, which also
 //! describes them to an editor.
 
+pub(crate) mod datastore;
 pub(crate) mod flow;
 pub(crate) mod input;
 pub(crate) mod names;
