@@ -14,7 +14,8 @@ use flowrun::core::journal::Journal;
 use flowrun::core::registry::Registry;
 use flowrun::core::value::Value;
 use flowrun::llm::{Binder, Environment, HttpClient, ModelConfig};
-use flowrun::steps::{Files, Models};
+use flowrun::steps::{Files, Models, Stores};
+use tempfile::TempDir;
 use flowrun::yaml::{ParseOptions, parse};
 
 /// Parses and compiles a flow; warnings of both are among the compiled flow's.
@@ -32,6 +33,8 @@ pub(crate) struct Engine {
     options: RunOptions,
     journal: Option<Arc<dyn Journal>>,
     maps: Arc<Maps>,
+    /// Where it writes; gone after the test.
+    _working: TempDir,
 }
 
 impl Engine {
@@ -44,9 +47,11 @@ impl Engine {
             Some(binder.bind(&definition.name, config, definition.offline).unwrap())
         });
         let models = Models::new(models.collect());
-        let files = Files::new(folder, folder);
-        let resources = Resources::new().with(Arc::new(models)).with(Arc::new(files));
-        Self { compiled, resources, options: RunOptions::default(), journal: None, maps: Arc::default() }
+        let working = TempDir::new().unwrap();
+        let files = Files::new(folder, working.path());
+        let stores = Stores::bind(&compiled.datastores, &files, false).unwrap();
+        let resources = Resources::new().with(Arc::new(models)).with(Arc::new(files)).with(Arc::new(stores));
+        Self { compiled, resources, options: RunOptions::default(), journal: None, maps: Arc::default(), _working: working }
     }
 
     /// A flow from its text, with these step types.

@@ -18,12 +18,12 @@ use flowrun_core::execute::{Outputs, Resources, Run, RunOptions, Stop as StopRun
 use flowrun_core::journal::MemoryJournal;
 use flowrun_core::registry::Registry;
 use flowrun_core::value::Value;
-use flowrun_steps::Files;
+use flowrun_steps::{Files, Stores};
 use serde_json::{Map, json};
 
 use super::{FAILED, Stop, print_out};
 use crate::args::RunArgs;
-use crate::load::{Loaded, check_files, load};
+use crate::load::{Loaded, bind_stores, check_files, load};
 use crate::render::{Screen, plural, thousands};
 use crate::report::{Preview, Progress, Record, clock};
 
@@ -40,6 +40,7 @@ struct Prepared {
     writers: Writers,
     files: Arc<Files>,
     models: Bound,
+    stores: Stores,
 }
 
 pub(super) fn run(registry: &Registry, args: &RunArgs, screen: &Screen, verbose: u8) -> Result<(), Stop> {
@@ -72,7 +73,11 @@ fn prepare(registry: &Registry, args: &RunArgs, screen: &Screen) -> Result<Prepa
     let (inputs, seed) = inputs::bind(flow, given, args.seed)?;
     let shown = inputs::shown(flow, &inputs);
     let models = models::bind(&loaded.compiled.models, &args.model)?;
-    let wrong = check_files(flow, &files, args.preview.is_none());
+    let mut wrong = check_files(flow, &files, args.preview.is_none());
+    let stores = bind_stores(&loaded.compiled, &files, args.preview.is_some()).unwrap_or_else(|refused| {
+        wrong.extend(refused);
+        Stores::default()
+    });
     if wrong.has_errors() {
         return Err(Stop::Diagnostics(wrong.sorted()));
     }
@@ -82,11 +87,11 @@ fn prepare(registry: &Registry, args: &RunArgs, screen: &Screen) -> Result<Prepa
     if !args.quiet {
         screen.diagnostics_of(&loaded.warnings);
     }
-    Ok(Prepared { inputs, given: shown, seed, writers, files: Arc::new(files), models, loaded })
+    Ok(Prepared { inputs, given: shown, seed, writers, files: Arc::new(files), models, stores, loaded })
 }
 
 async fn go(prepared: Prepared, args: &RunArgs, screen: &Screen, verbose: u8) -> Result<u8, Stop> {
-    let Prepared { loaded, inputs, given, seed, writers, files, models } = prepared;
+    let Prepared { loaded, inputs, given, seed, writers, files, models, stores } = prepared;
     let flow = Arc::clone(&loaded.compiled.flow);
     let talks = !args.quiet && !args.json;
     if talks {
@@ -106,7 +111,9 @@ async fn go(prepared: Prepared, args: &RunArgs, screen: &Screen, verbose: u8) ->
     let stop = Arc::new(StopRun::default());
     let described = models.described();
     let run = Run::new(RunOptions { seed, parallel: args.parallel, preview: args.preview })
-        .resources(Resources::new().with(Arc::clone(&files)).with(Arc::new(models.into_models())))
+        .resources(
+            Resources::new().with(Arc::clone(&files)).with(Arc::new(models.into_models())).with(Arc::new(stores)),
+        )
         .observers(observers)
         .journal(Arc::new(MemoryJournal::new()))
         .stop(Arc::clone(&stop));

@@ -25,6 +25,7 @@
 
 mod counters;
 mod draw;
+mod embed;
 mod exchange;
 mod plan;
 mod replies;

@@ -7,6 +7,12 @@ mod compare_tables;
 mod complete;
 mod condition;
 mod constant;
+mod datastore;
+mod datastore_create;
+mod datastore_delete;
+mod datastore_list;
+mod datastore_query;
+mod datastore_update;
 mod extract;
 mod extract_json;
 pub mod files;
@@ -23,21 +29,26 @@ mod read_table;
 mod regex;
 mod retry;
 mod sample_rows;
+mod search;
+pub mod stores;
 mod synthesize;
 mod template;
 mod write_table;
 
 pub use files::Files;
 pub use models::Models;
+pub use stores::Stores;
 pub use write_table::rejected_path;
 
 use flowrun_core::registry::Registry;
 use flowrun_llm::ModelConfig;
+use flowrun_stores::StoreConfig;
 
 /// All step types of flowrun.
 pub fn registry() -> Registry {
     Registry::new()
         .with_models::<ModelConfig>()
+        .with_datastores::<StoreConfig>()
         .with::<read_table::ReadTable>()
         .with::<write_table::WriteTable>()
         .with::<synthesize::Synthesize>()
@@ -59,4 +70,10 @@ pub fn registry() -> Registry {
         .with::<extract_json::ExtractJson>()
         .with::<regex::RegexStep>()
         .with::<parse_verdict::ParseVerdict>()
+        .with::<datastore_create::DatastoreCreate>()
+        .with::<datastore_list::DatastoreList>()
+        .with::<datastore_update::DatastoreUpdate>()
+        .with::<datastore_delete::DatastoreDelete>()
+        .with::<datastore_query::DatastoreQuery>()
+        .with::<search::Search>()
 }

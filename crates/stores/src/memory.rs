@@ -38,6 +38,12 @@ impl Memory {
         not_too_many(rows.filter(|row| filter.holds(row)).take(limit).cloned().collect())
     }
 
+    /// How many rows the filter finds.
+    pub fn count(&self, collection: &Collection, filter: &Filter) -> u64 {
+        let rows = self.rows.get(&collection.name).into_iter().flat_map(|rows| rows.iter());
+        rows.filter(|row| filter.holds(row)).count() as u64
+    }
+
     /// The change that puts a row in.
     pub fn adding(collection: &Collection, row: &Row) -> Value {
         change(collection, &[(ADD, collection.object(row))])
