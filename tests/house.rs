@@ -20,7 +20,11 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("yaml", &["core"], &["reqwest", "async-openai", "tokio", "clap", "console"]),
     ("llm", &[], &["serde-saphyr", "minijinja", "arrow-array", "clap", "console"]),
     ("data", &["core"], &["reqwest", "async-openai", "tokio", "clap", "console", "minijinja"]),
-    ("stores", &["core"], &["serde-saphyr", "reqwest", "async-openai", "clap", "console", "minijinja", "arrow-array"]),
+    (
+        "stores",
+        &["core"],
+        &["serde-saphyr", "reqwest", "async-openai", "clap", "console", "minijinja", "arrow-array"],
+    ),
     ("steps", &["core", "llm", "data", "stores"], &["serde-saphyr", "reqwest", "clap", "console"]),
     ("mock-llm", &[], &["arrow-array", "minijinja", "reqwest"]),
 ];

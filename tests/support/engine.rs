@@ -15,8 +15,8 @@ use flowrun::core::registry::Registry;
 use flowrun::core::value::Value;
 use flowrun::llm::{Binder, Environment, HttpClient, ModelConfig};
 use flowrun::steps::{Files, Models, Stores};
-use tempfile::TempDir;
 use flowrun::yaml::{ParseOptions, parse};
+use tempfile::TempDir;
 
 /// Parses and compiles a flow; warnings of both are among the compiled flow's.
 pub(crate) fn compiled(text: &str, registry: &Registry) -> Result<Compiled, Diagnostics> {
@@ -51,7 +51,14 @@ impl Engine {
         let files = Files::new(folder, working.path());
         let stores = Stores::bind(&compiled.datastores, &files, false).unwrap();
         let resources = Resources::new().with(Arc::new(models)).with(Arc::new(files)).with(Arc::new(stores));
-        Self { compiled, resources, options: RunOptions::default(), journal: None, maps: Arc::default(), _working: working }
+        Self {
+            compiled,
+            resources,
+            options: RunOptions::default(),
+            journal: None,
+            maps: Arc::default(),
+            _working: working,
+        }
     }
 
     /// A flow from its text, with these step types.

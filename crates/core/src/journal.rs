@@ -158,7 +158,14 @@ mod tests {
     use super::*;
 
     fn record(index: u64) -> ItemRecord {
-        ItemRecord { index, result: Ok(vec![Value::Null]), end: None, attempts: 1, usage: Usage::default(), changes: Vec::new() }
+        ItemRecord {
+            index,
+            result: Ok(vec![Value::Null]),
+            end: None,
+            attempts: 1,
+            usage: Usage::default(),
+            changes: Vec::new(),
+        }
     }
 
     #[test]

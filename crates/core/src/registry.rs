@@ -41,7 +41,9 @@ impl StepType {
 
 type DecodeModel = fn(&Node) -> Result<Arc<dyn Any + Send + Sync>, NodeError>;
 
-fn decode<T: DeserializeOwned + Send + Sync + 'static>(node: &Node) -> Result<Arc<dyn Any + Send + Sync>, NodeError> {
+fn decode<T: DeserializeOwned + Send + Sync + 'static>(
+    node: &Node,
+) -> Result<Arc<dyn Any + Send + Sync>, NodeError> {
     T::deserialize(node).map(|decoded| Arc::new(decoded) as Arc<dyn Any + Send + Sync>)
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::{
-    BaseUrl, BaseUrlError, ChatRequest, EmbedRequest, Embedded, HttpClient, ModelChoice, ModelConfig, ModelError, ModelErrorKind,
-    ModelOverride, OpenAiModel, Provider, Reply, Secret,
+    BaseUrl, BaseUrlError, ChatRequest, EmbedRequest, Embedded, HttpClient, ModelChoice, ModelConfig, ModelError,
+    ModelErrorKind, ModelOverride, OpenAiModel, Provider, Reply, Secret,
 };
 
 const KEY_VARIABLE: &str = "OPENAI_API_KEY";

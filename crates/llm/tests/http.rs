@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use flowrun_llm::{
-    BaseUrl, Binder, BoundModel, ChatRequest, EmbedRequest, Environment, FinishReason, HttpClient, Message, ModelConfig,
-    ModelError, ModelErrorKind, Secret, Settings,
+    BaseUrl, Binder, BoundModel, ChatRequest, EmbedRequest, Environment, FinishReason, HttpClient, Message,
+    ModelConfig, ModelError, ModelErrorKind, Secret, Settings,
 };
 use flowrun_mock_llm::{FaultKind, MockServer, Plan, Rule};
 use serde_json::{Value, json};

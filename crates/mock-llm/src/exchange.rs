@@ -15,8 +15,8 @@ use thiserror::Error;
 
 use crate::counters::{Recorded, Tally};
 use crate::draw::Draw;
-use crate::replies::{self, Answer, Replies};
 use crate::embed;
+use crate::replies::{self, Answer, Replies};
 use crate::{FaultKind, Plan};
 
 /// Most bytes of a request.

@@ -146,7 +146,8 @@ impl Wanted {
 /// What stands in `{{ … }}` where a text is nothing else, and where in it that begins.
 fn only_hole(text: &str) -> Option<(&str, usize)> {
     let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
-    if inner.starts_with('-') || inner.ends_with('-') || ["{{", "}}", "{%", "{#"].iter().any(|m| inner.contains(m)) {
+    if inner.starts_with('-') || inner.ends_with('-') || ["{{", "}}", "{%", "{#"].iter().any(|m| inner.contains(m))
+    {
         return None;
     }
     Some((inner, text.find("{{")? + 2))
@@ -166,7 +167,9 @@ impl Where {
             let value = match wanted {
                 Wanted::Value(value) => value.clone(),
                 // Whether it can be looked for at all is known already.
-                _ if !Collection::can_filter(collection.column_type(column).unwrap_or(&Type::any())) => Value::Null,
+                _ if !Collection::can_filter(collection.column_type(column).unwrap_or(&Type::any())) => {
+                    Value::Null
+                }
                 _ => continue,
             };
             if let Err(error) = collection.filter([(column.as_str(), value)]) {
@@ -184,7 +187,12 @@ impl Where {
 }
 
 /// A column that a collection does not have.
-pub(crate) fn unknown_column(scope: &Scope<'_>, path: &[&str], collection: &Collection, column: &str) -> Diagnostic {
+pub(crate) fn unknown_column(
+    scope: &Scope<'_>,
+    path: &[&str],
+    collection: &Collection,
+    column: &str,
+) -> Diagnostic {
     let mut wrong = scope.bad_key(path, format!("the collection `{}` has no column `{column}`", collection.name));
     wrong.code = codes::UNKNOWN_COLUMN;
     wrong.suggest(column, collection.column_names())
@@ -205,7 +213,8 @@ pub(crate) fn inputs(
         match ports.iter_mut().position(|p| p.name == variable.name) {
             Some(place) if place < taken => {
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                let message = format!("`{}` is an input of the step's own; name the value otherwise", variable.name);
+                let message =
+                    format!("`{}` is an input of the step's own; name the value otherwise", variable.name);
                 wrong.push(scope.bad(&path, message));
             }
             Some(place) => {
@@ -289,7 +298,11 @@ pub(crate) fn type_without(row: Type, excluded: &[String]) -> Type {
 }
 
 /// Columns to leave out that are not there, or all that there are.
-pub(crate) fn check_excluded(scope: &Scope<'_>, collection: Option<&Collection>, excluded: &[String]) -> Diagnostics {
+pub(crate) fn check_excluded(
+    scope: &Scope<'_>,
+    collection: Option<&Collection>,
+    excluded: &[String],
+) -> Diagnostics {
     let mut wrong = Diagnostics::new();
     let Some(collection) = collection else { return wrong };
     for (n, column) in excluded.iter().enumerate().filter(|(_, c)| collection.column_type(c).is_none()) {
@@ -332,7 +345,9 @@ mod tests {
 
     #[test]
     fn only_the_bare_variable_takes_the_type_of_the_column() {
-        for (text, is) in [("{{ n }}", true), ("{{ n + 1 }}", false), ("{{ n|upper }}", false), ("{{ n.a }}", false)] {
+        for (text, is) in
+            [("{{ n }}", true), ("{{ n + 1 }}", false), ("{{ n|upper }}", false), ("{{ n.a }}", false)]
+        {
             let Wanted::Hole(hole, _) = Wanted::parse(text).unwrap() else { panic!("{text}") };
             assert_eq!(is_only(&hole, &hole.variables()[0]), is, "{text}");
         }

@@ -22,8 +22,8 @@ pub(crate) struct DatastoreDelete {
     datastore: String,
     /// The collection. A text with holes is known, and checked, only when the step runs.
     collection_name: Text,
-    /// Values that columns must have, all of them; `{}` removes every row. A text that is one hole, `"{{ id }}"`, keeps
-    /// the type of what is in it; null finds nulls.
+    /// Values that columns must have, all of them; `{}` removes every row.
+    /// A text that is one hole, `"{{ id }}"`, keeps the type of what is in it; null finds nulls.
     #[serde(rename = "where")]
     filter: Where,
 }

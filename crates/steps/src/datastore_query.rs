@@ -65,7 +65,8 @@ impl Step for DatastoreQuery {
     }
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
-        let query = self.parsed.get().ok_or_else(|| StepError::new("engine.broken", "the query was not parsed"))?;
+        let query =
+            self.parsed.get().ok_or_else(|| StepError::new("engine.broken", "the query was not parsed"))?;
         let values: Vec<(String, Value)> =
             input.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
         let rows = store(cx, &self.datastore)?.query(cx, query, &values).await?;

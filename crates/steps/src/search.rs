@@ -20,9 +20,7 @@ use flowrun_stores::{Collection, MOST_ROWS, Row, StoreError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::datastore::{
-    Target, Where, check_excluded, collection, inputs, type_without, unknown_column, without,
-};
+use crate::datastore::{Target, Where, check_excluded, collection, inputs, type_without, unknown_column, without};
 use crate::models::Models;
 use crate::synthesize::table_input;
 
@@ -83,7 +81,9 @@ impl Search {
             (Some(datastore), Some(collection)) => Target::new(scope, datastore, collection).map(Some),
             (None, None) => Ok(None),
             (Some(_), None) => Err(scope.bad(&["datastore"], "`datastore` goes with `collection_name`").into()),
-            (None, Some(_)) => Err(scope.bad(&["collection_name"], "`collection_name` goes with `datastore`").into()),
+            (None, Some(_)) => {
+                Err(scope.bad(&["collection_name"], "`collection_name` goes with `datastore`").into())
+            }
         }
     }
 
@@ -206,7 +206,8 @@ impl Step for Search {
         let inputs = inputs(scope, self.collection_name.as_ref(), Some(&self.filter), collection, own)?;
         let row = target.as_ref().map_or_else(Type::object, Target::row_type);
         let rows = Type::list(type_without(row, &self.columns_to_exclude));
-        let outputs = vec![Port::new("retrieved_documents", rows), Port::new("scores", Type::list(Type::number()))];
+        let outputs =
+            vec![Port::new("retrieved_documents", rows), Port::new("scores", Type::list(Type::number()))];
         let models = vec![ModelUse { model: self.model.clone(), offline: true }];
         Ok(Signature { models, ..Signature::new(inputs, outputs) })
     }

@@ -9,7 +9,8 @@ use flowrun_core::execute::StepCx;
 use flowrun_core::flow::DatastoreDefinition;
 use flowrun_core::value::{Object, Value};
 use flowrun_stores::{
-    Answer, Collection, Filter, Memory, Postgres, Query, Row, Schema, Sqlite, Store, StoreConfig, StoreError, Update,
+    Answer, Collection, Filter, Memory, Postgres, Query, Row, Schema, Sqlite, Store, StoreConfig, StoreError,
+    Update,
 };
 
 use crate::Files;

@@ -138,10 +138,12 @@ impl Collection {
         }
         let complete = values.into_iter().zip(&self.columns).map(|(value, column)| match value {
             Some(value) => Ok(value),
-            None => column.default.clone().or(column.value_type.admits_null().then_some(Value::Null)).ok_or_else(|| {
-                let message = format!("the row lacks the column `{}` of `{}`", column.name, self.name);
-                StoreError::new("store.entity", message).help("give it a value, or the column a `default`")
-            }),
+            None => column.default.clone().or(column.value_type.admits_null().then_some(Value::Null)).ok_or_else(
+                || {
+                    let message = format!("the row lacks the column `{}` of `{}`", column.name, self.name);
+                    StoreError::new("store.entity", message).help("give it a value, or the column a `default`")
+                },
+            ),
         });
         complete.collect()
     }
@@ -165,10 +167,7 @@ impl Collection {
     ///
     /// # Errors
     /// `store.entity` when there is no such column, it cannot be filtered by, or the value has another type.
-    pub fn filter<'v>(
-        &self,
-        values: impl IntoIterator<Item = (&'v str, Value)>,
-    ) -> Result<Filter, StoreError> {
+    pub fn filter<'v>(&self, values: impl IntoIterator<Item = (&'v str, Value)>) -> Result<Filter, StoreError> {
         let one = |(name, value): (&str, Value)| {
             let place = self.place(name)?;
             let column_type = &self.columns[place].value_type;
@@ -184,7 +183,8 @@ impl Collection {
     fn fit(&self, place: usize, value: Value) -> Result<Value, StoreError> {
         let column = &self.columns[place];
         fit(value, &column.value_type).map_err(|why| {
-            let message = format!("the column `{}` of `{}` is {}: {why}", column.name, self.name, column.value_type);
+            let message =
+                format!("the column `{}` of `{}` is {}: {why}", column.name, self.name, column.value_type);
             StoreError::new("store.entity", message)
         })
     }
@@ -311,13 +311,13 @@ pub(crate) mod tests {
         let people = people();
         let row = people.row(&object(serde_json::json!({"name": "Eve", "id": 6.0, "wealth": "1.50"}))).unwrap();
         let shown = Value::Object(people.object(&row)).to_json().unwrap();
-        assert_eq!(
-            shown,
-            serde_json::json!({"id": 6, "name": "Eve", "born": null, "wealth": "1.5", "tags": []})
-        );
+        assert_eq!(shown, serde_json::json!({"id": 6, "name": "Eve", "born": null, "wealth": "1.5", "tags": []}));
         for (json, why) in [
             (serde_json::json!({"id": 1}), "lacks the column `name`"),
-            (serde_json::json!({"id": "1", "name": "Eve"}), "`id` of `people` is integer: \"1\" (string) does not fit"),
+            (
+                serde_json::json!({"id": "1", "name": "Eve"}),
+                "`id` of `people` is integer: \"1\" (string) does not fit",
+            ),
             (serde_json::json!({"id": true, "name": "Eve"}), "true (boolean) does not fit"),
             (serde_json::json!({"id": 1.5, "name": "Eve"}), "1.5 (number) is no integer"),
             (serde_json::json!({"id": 1, "name": 5}), "5 (integer) does not fit"),

@@ -92,10 +92,15 @@ mod tests {
     fn each_kind_is_read_and_no_address_is_printed() {
         let read = |json| serde_json::from_value::<StoreConfig>(json);
         assert!(matches!(read(json!({ "type": "memory" })), Ok(StoreConfig::Memory {})));
-        assert!(matches!(read(json!({ "type": "sqlite", "path": "a" })), Ok(StoreConfig::Sqlite { timeout: 30, .. })));
+        assert!(matches!(
+            read(json!({ "type": "sqlite", "path": "a" })),
+            Ok(StoreConfig::Sqlite { timeout: 30, .. })
+        ));
         let server = read(json!({ "type": "postgres", "url": "postgres://u:hunter2@h/d" })).unwrap();
         assert!(!format!("{server:?}").contains("hunter2"));
-        for wrong in [json!({ "type": "memory", "path": "a" }), json!({ "type": "sqlite" }), json!({ "type": "x" })] {
+        for wrong in
+            [json!({ "type": "memory", "path": "a" }), json!({ "type": "sqlite" }), json!({ "type": "x" })]
+        {
             assert!(read(wrong.clone()).is_err(), "{wrong}");
         }
     }

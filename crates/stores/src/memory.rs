@@ -32,7 +32,12 @@ impl Memory {
     ///
     /// # Errors
     /// `store.too_many`.
-    pub fn list(&self, collection: &Collection, filter: &Filter, limit: Option<u32>) -> Result<Vec<Row>, StoreError> {
+    pub fn list(
+        &self,
+        collection: &Collection,
+        filter: &Filter,
+        limit: Option<u32>,
+    ) -> Result<Vec<Row>, StoreError> {
         let limit = limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let rows = self.rows.get(&collection.name).into_iter().flat_map(|rows| rows.iter());
         not_too_many(rows.filter(|row| filter.holds(row)).take(limit).cloned().collect())
@@ -87,7 +92,10 @@ impl Memory {
 
 impl Collection {
     fn named(&self, values: &[(usize, Value)]) -> Object {
-        values.iter().map(|(place, value)| (Arc::from(self.columns[*place].name.as_str()), value.clone())).collect()
+        values
+            .iter()
+            .map(|(place, value)| (Arc::from(self.columns[*place].name.as_str()), value.clone()))
+            .collect()
     }
 }
 

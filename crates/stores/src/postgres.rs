@@ -11,7 +11,7 @@ use flowrun_core::types::Kind as Type;
 use flowrun_core::value::Value;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::Client;
 
 use crate::collection::is_json;
 use crate::sql::{listed, quoted};
@@ -92,7 +92,8 @@ fn condition(collection: &Collection, filter: &Filter, first: usize) -> String {
 /// Texts first byte by byte, so that the order is that of every other server.
 fn order(collection: &Collection) -> String {
     let terms = collection.columns.iter().map(|column| {
-        let name = quoted(&column.name);
+        // By the table's own column, not by its text that is given.
+        let name = format!("stored.{}", quoted(&column.name));
         let is_text = matches!(column.value_type.without_null().kind, Type::String | Type::Path);
         if is_text || is_json(&column.value_type) { format!("{name}::text COLLATE \"C\"") } else { name }
     });
@@ -108,7 +109,7 @@ fn bound(collection: &Collection, values: &[(usize, Value)]) -> Result<Vec<Text>
 }
 
 async fn select(
-    transaction: &Transaction<'_>,
+    client: &Client,
     collection: &Collection,
     filter: &Filter,
     limit: Option<u32>,
@@ -117,7 +118,7 @@ async fn select(
     let columns: Vec<_> = collection.columns.iter().map(cells::read).collect();
     let most = limit.map_or(MOST_ROWS + 1, |n| (MOST_ROWS + 1).min(usize::try_from(n).unwrap_or(usize::MAX)));
     let sql = format!(
-        "SELECT {} FROM {}{} ORDER BY {} LIMIT {most}{}",
+        "SELECT {} FROM {} AS stored{} ORDER BY {} LIMIT {most}{}",
         columns.join(", "),
         quoted(&collection.name),
         condition(collection, filter, 1),
@@ -125,7 +126,7 @@ async fn select(
         if locks { " FOR UPDATE" } else { "" },
     );
     let values = bound(collection, &filter.0)?;
-    let found = transaction.query(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))?;
+    let found = client.query(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))?;
     let rows = found.iter().map(|row| {
         let values = collection.columns.iter().enumerate().map(|(n, column)| cells::from_text(row, n, column));
         collection.read(values.collect::<Result<_, _>>()?)
@@ -134,7 +135,11 @@ async fn select(
 }
 
 impl Store for Postgres {
-    fn create<'a>(&'a self, collection: &'a Arc<Collection>, row: &'a Row) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn create<'a>(
+        &'a self,
+        collection: &'a Arc<Collection>,
+        row: &'a Row,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         let sql = {
             let numbers: Vec<_> = (1..=row.len()).map(|n| format!("${n}")).collect();
             let (table, columns) = (quoted(&collection.name), listed(collection.column_names()));
@@ -145,8 +150,8 @@ impl Store for Postgres {
             let values = texts(pairs.map(|(value, column)| (value, is_json(&column.value_type))))?;
             let mut session = self.pool.session().await?;
             session
-                .act(false, async |transaction| {
-                    transaction.execute(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))?;
+                .act(false, async |client| {
+                    client.execute(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))?;
                     Ok(())
                 })
                 .await
@@ -162,7 +167,7 @@ impl Store for Postgres {
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         async move {
             let mut session = self.pool.session().await?;
-            session.act(true, async |transaction| select(transaction, collection, filter, limit, false).await).await
+            session.act(true, async |client| select(client, collection, filter, limit, false).await).await
         }
         .boxed()
     }
@@ -175,7 +180,8 @@ impl Store for Postgres {
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         async move {
             let set = update.0.iter().enumerate();
-            let set = set.map(|(n, (place, _))| format!("{} = ${}", quoted(&collection.columns[*place].name), n + 1));
+            let set =
+                set.map(|(n, (place, _))| format!("{} = ${}", quoted(&collection.columns[*place].name), n + 1));
             let set = set.collect::<Vec<_>>().join(", ");
             let found = condition(collection, filter, update.0.len() + 1);
             let sql = format!("UPDATE {} SET {set}{found}", quoted(&collection.name));
@@ -183,9 +189,9 @@ impl Store for Postgres {
             values.extend(bound(collection, &filter.0)?);
             let mut session = self.pool.session().await?;
             session
-                .act(false, async |transaction| {
-                    let before = select(transaction, collection, filter, None, true).await?;
-                    transaction.execute(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))?;
+                .act(false, async |client| {
+                    let before = select(client, collection, filter, None, true).await?;
+                    client.execute(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))?;
                     Ok(before.iter().map(|row| update.of(row)).collect())
                 })
                 .await
@@ -203,8 +209,8 @@ impl Store for Postgres {
             let values = bound(collection, &filter.0)?;
             let mut session = self.pool.session().await?;
             session
-                .act(false, async |transaction| {
-                    transaction.execute(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))
+                .act(false, async |client| {
+                    client.execute(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))
                 })
                 .await
         }
@@ -219,7 +225,7 @@ impl Store for Postgres {
         async move {
             let values = texts(query.in_order(values)?.into_iter().map(|value| (value, false)))?;
             let mut session = self.pool.session().await?;
-            session.act(true, async |transaction| ask(transaction, &query.sql, &values).await).await
+            session.act(true, async |client| ask(client, &query.sql, &values).await).await
         }
         .boxed()
     }
@@ -227,10 +233,10 @@ impl Store for Postgres {
 
 /// Asks in a transaction that cannot write. The question stands within another one, so that it can only be one, and
 /// so that every value comes as text.
-async fn ask(transaction: &Transaction<'_>, sql: &str, values: &[Text]) -> Result<Answer, StoreError> {
+async fn ask(client: &Client, sql: &str, values: &[Text]) -> Result<Answer, StoreError> {
     // The line break ends a comment that the question may end with.
     let within = format!("SELECT * FROM ({sql}\n) AS question");
-    let asked = transaction.prepare(&within).await.map_err(|e| wrong(&e))?;
+    let asked = client.prepare(&within).await.map_err(|e| wrong(&e))?;
     let names: Vec<String> = asked.columns().iter().map(|c| c.name().to_owned()).collect();
     crate::query::distinct(&names)?;
     let columns: Vec<_> = asked.columns().iter().map(|c| cells::Asked::new(c.name(), c.type_())).collect();
@@ -239,7 +245,7 @@ async fn ask(transaction: &Transaction<'_>, sql: &str, values: &[Text]) -> Resul
     }
     let shown: Vec<_> = columns.iter().map(cells::Asked::read).collect();
     let whole = format!("SELECT {} FROM ({sql}\n) AS question LIMIT {}", shown.join(", "), MOST_ROWS + 1);
-    let found = transaction.query(&whole, &cells::parameters(values)).await.map_err(|e| wrong(&e))?;
+    let found = client.query(&whole, &cells::parameters(values)).await.map_err(|e| wrong(&e))?;
     let rows = found.iter().map(|row| {
         let values = columns.iter().enumerate().map(|(n, column)| column.value(row, n));
         values.collect::<Result<Vec<Value>, _>>()

@@ -130,7 +130,8 @@ pub(crate) fn distinct(names: &[String]) -> Result<(), StoreError> {
         None => Ok(()),
         Some((_, twice)) => {
             let message = format!("two columns of the answer are named `{twice}`");
-            Err(StoreError::new("store.query", message).help("give one another name, as in `count(*) AS how_many`"))
+            Err(StoreError::new("store.query", message)
+                .help("give one another name, as in `count(*) AS how_many`"))
         }
     }
 }

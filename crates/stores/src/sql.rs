@@ -92,7 +92,9 @@ impl<'s> Scanner<'s> {
             '`' if self.dialect == Dialect::Sqlite => {
                 Some(quoted_length(rest, '`', false).ok_or("a quoted name does not end")?)
             }
-            '[' if self.dialect == Dialect::Sqlite => Some(rest.find(']').ok_or("a quoted name does not end")? + 1),
+            '[' if self.dialect == Dialect::Sqlite => {
+                Some(rest.find(']').ok_or("a quoted name does not end")? + 1)
+            }
             '-' if rest.starts_with("--") => Some(rest.find('\n').unwrap_or(rest.len())),
             '/' if rest.starts_with("/*") => {
                 Some(comment_length(rest, self.dialect == Dialect::Postgres).ok_or("a comment does not end")?)

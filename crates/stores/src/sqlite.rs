@@ -69,15 +69,18 @@ impl Shared {
             none => none.insert(self.open()?),
         };
         let deadline = Instant::now() + self.timeout;
-        connection.progress_handler(PATIENCE, Some(move || Instant::now() > deadline)).map_err(|e| self.wrong(&e))?;
+        connection
+            .progress_handler(PATIENCE, Some(move || Instant::now() > deadline))
+            .map_err(|e| self.wrong(&e))?;
         let done = act(connection);
         connection.progress_handler(0, None::<fn() -> bool>).map_err(|e| self.wrong(&e))?;
         done.map_err(|error| StoreError { message: format!("{}: {}", self.shown, error.message), ..error })
     }
 
     fn open(&self) -> Result<Connection, StoreError> {
-        let wrong = |error: StoreError| {
-            StoreError { message: format!("{} cannot be used: {}", self.shown, error.message), ..error }
+        let wrong = |error: StoreError| StoreError {
+            message: format!("{} cannot be used: {}", self.shown, error.message),
+            ..error
         };
         let mut connection = if self.preview { self.copy() } else { self.file() }.map_err(wrong)?;
         harden(&connection, self.timeout).map_err(|e| self.wrong(&e))?;
@@ -138,7 +141,8 @@ fn make_tables(connection: &mut Connection, schema: &Schema) -> Result<(), Store
             found.query_map([&collection.name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         for column in collection.column_names().filter(|name| !found.iter().any(|f| f == name)) {
             let message = format!("its table `{}` has no column `{column}`", collection.name);
-            let help = "it was made by another flow or program: name another file or collection, or its own columns";
+            let help =
+                "it was made by another flow or program: name another file or collection, or its own columns";
             return Err(StoreError::new("store.schema", message).help(help));
         }
         if tables.prepare(&format!("SELECT rowid FROM {table}")).is_err() {
@@ -163,9 +167,9 @@ fn of(error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             new("store.busy").help("another program is writing to it; try again")
         }
-        Some(ErrorCode::CannotOpen | ErrorCode::NotADatabase | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
-            new("store.open")
-        }
+        Some(
+            ErrorCode::CannotOpen | ErrorCode::NotADatabase | ErrorCode::PermissionDenied | ErrorCode::ReadOnly,
+        ) => new("store.open"),
         Some(ErrorCode::DiskFull) => new(DISK_FULL),
         Some(ErrorCode::AuthorizationForStatementDenied) => not_read_only(),
         // Functions are refused under a code of their own.
@@ -228,7 +232,10 @@ fn select(
 fn only_reads(context: AuthContext<'_>) -> Authorization {
     let fine = match context.action {
         AuthAction::Select | AuthAction::Recursive => true,
-        AuthAction::Read { table_name, .. } => !table_name.to_ascii_lowercase().starts_with("sqlite_"),
+        AuthAction::Read { table_name, .. } => {
+            let name = table_name.to_ascii_lowercase();
+            !name.starts_with("sqlite_") && !name.starts_with("pragma_")
+        }
         AuthAction::Function { function_name } => {
             !["load_extension", "fts3_tokenizer"].iter().any(|f| f.eq_ignore_ascii_case(function_name))
         }
@@ -277,7 +284,11 @@ pub(crate) fn check(query: &Query, schema: &Schema) -> Result<(), String> {
 }
 
 impl Store for Sqlite {
-    fn create<'a>(&'a self, collection: &'a Arc<Collection>, row: &'a Row) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn create<'a>(
+        &'a self,
+        collection: &'a Arc<Collection>,
+        row: &'a Row,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         let (collection, row) = (Arc::clone(collection), Arc::clone(row));
         self.with(move |connection| {
             let numbers: Vec<_> = (1..=row.len()).map(|n| format!("?{n}")).collect();
@@ -311,7 +322,8 @@ impl Store for Sqlite {
             let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             let before = select(&change, &collection, &filter, None)?;
             let set = update.0.iter().enumerate();
-            let set = set.map(|(n, (place, _))| format!("{} = ?{}", quoted(&collection.columns[*place].name), n + 1));
+            let set =
+                set.map(|(n, (place, _))| format!("{} = ?{}", quoted(&collection.columns[*place].name), n + 1));
             let set = set.collect::<Vec<_>>().join(", ");
             let found = condition(&collection, &filter, update.0.len() + 1);
             let mut values = bound(&collection, &update.0)?;
@@ -331,7 +343,8 @@ impl Store for Sqlite {
         let (collection, filter) = (Arc::clone(collection), filter.clone());
         self.with(move |connection| {
             let sql = format!("DELETE FROM {}{}", quoted(&collection.name), condition(&collection, &filter, 1));
-            let gone = connection.prepare_cached(&sql)?.execute(params_from_iter(bound(&collection, &filter.0)?))?;
+            let gone =
+                connection.prepare_cached(&sql)?.execute(params_from_iter(bound(&collection, &filter.0)?))?;
             Ok(gone as u64)
         })
     }

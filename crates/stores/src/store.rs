@@ -13,7 +13,11 @@ pub const MOST_ROWS: usize = 100_000;
 /// A datastore that outlives the run. What it does is an effect, journaled by who asks for it.
 pub trait Store: Send + Sync {
     /// Puts a row in.
-    fn create<'a>(&'a self, collection: &'a Arc<Collection>, row: &'a Row) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn create<'a>(
+        &'a self,
+        collection: &'a Arc<Collection>,
+        row: &'a Row,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// The rows that the filter finds, the first `limit` of them, in the order that the store documents.
     fn list<'a>(

@@ -106,7 +106,8 @@ fn wrong_columns(collection: &CollectionSpec) -> Vec<Diagnostic> {
     let wrong = collection.columns.iter().filter(|c| no_cell(&c.value_type));
     wrong
         .map(|column| {
-            let message = format!("the column `{}` of `{name}` cannot hold {}", column.name.value, column.value_type);
+            let message =
+                format!("the column `{}` of `{name}` cannot hold {}", column.name.value, column.value_type);
             Diagnostic::error(codes::BAD_CONFIG, message, &column.name.span)
         })
         .collect()

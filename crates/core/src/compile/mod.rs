@@ -55,14 +55,12 @@ pub fn compile(spec: &FlowSpec, registry: &Registry) -> Result<Compiled, Diagnos
     let flow = compiler.flow(&env);
     let found = compiler.found.into_inner().sorted();
     match flow {
-        Some(flow) if !found.has_errors() => {
-            Ok(Compiled {
-                flow,
-                models: compiler.models.into_inner().finish(),
-                datastores: compiler.datastores.into_inner().finish(),
-                warnings: found,
-            })
-        }
+        Some(flow) if !found.has_errors() => Ok(Compiled {
+            flow,
+            models: compiler.models.into_inner().finish(),
+            datastores: compiler.datastores.into_inner().finish(),
+            warnings: found,
+        }),
         _ => Err(found),
     }
 }
@@ -272,7 +270,19 @@ impl<'a> Compiler<'a> {
         let late = late_references(spec, step_type);
         let broken = wrong.has_errors();
         let (type_name, effect) = (step_type.name, step_type.effect);
-        Some(Decoded { spec, type_name, effect, step, signature, outputs, late, flows, models, datastores, broken })
+        Some(Decoded {
+            spec,
+            type_name,
+            effect,
+            step,
+            signature,
+            outputs,
+            late,
+            flows,
+            models,
+            datastores,
+            broken,
+        })
     }
 
     fn rename_outputs(&self, spec: &StepSpec, signature: &Signature) -> Option<Vec<String>> {

@@ -44,7 +44,14 @@ impl FlowPorts {
 
 impl<'a> Scope<'a> {
     pub(super) fn new(compiler: &'a Compiler<'a>, env: &'a Env<'a>, step: &'a StepSpec) -> Self {
-        Self { compiler, env, step, flows: RefCell::default(), models: RefCell::default(), datastores: RefCell::default() }
+        Self {
+            compiler,
+            env,
+            step,
+            flows: RefCell::default(),
+            models: RefCell::default(),
+            datastores: RefCell::default(),
+        }
     }
 
     /// The step's name.
@@ -121,7 +128,8 @@ impl<'a> Scope<'a> {
             let wrong = self.error(codes::UNKNOWN_DATASTORE, path, format!("there is no datastore `{name}`"));
             return Err(wrong.suggest(name, super::datastores::names(self.env)).into());
         };
-        let found = place.and_then(|place| self.compiler.datastores.borrow().get(place)).ok_or_else(Diagnostics::new)?;
+        let found =
+            place.and_then(|place| self.compiler.datastores.borrow().get(place)).ok_or_else(Diagnostics::new)?;
         self.datastores.borrow_mut().insert(name.to_owned(), found.place);
         Ok(found)
     }

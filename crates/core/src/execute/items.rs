@@ -249,7 +249,12 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
     }
     let stats = Arc::new(ItemStats { outer: work.outer.clone(), ..ItemStats::default() });
     let address = work.map.frame(FrameKind::Item(index));
-    let frame = Frame { address: address.clone(), attempt: 1, item: Some(Arc::clone(&stats)), shelf: Arc::new(work.shelf.fork()) };
+    let frame = Frame {
+        address: address.clone(),
+        attempt: 1,
+        item: Some(Arc::clone(&stats)),
+        shelf: Arc::new(work.shelf.fork()),
+    };
     let walked = async {
         let values = flow_inputs(&work.flow, |name| {
             inputs.iter().find(|(n, _)| **n == *name).map(|(_, value)| value.clone())

@@ -204,7 +204,10 @@ mod tests {
         push(&a, 2);
         let inner = a.fork();
         push(&inner, 4);
-        assert_eq!((seen(&root), seen(&a), seen(&b), seen(&inner)), (vec![1], vec![1, 2], vec![1, 3], vec![1, 2, 4]));
+        assert_eq!(
+            (seen(&root), seen(&a), seen(&b), seen(&inner)),
+            (vec![1], vec![1, 2], vec![1, 3], vec![1, 2, 4])
+        );
         a.add(inner.take_changes()).unwrap();
         root.add(a.take_changes()).unwrap();
         root.add(b.take_changes()).unwrap();

@@ -88,7 +88,9 @@ impl OpenAiModel {
         }
         let usage = match reply.usage.and_then(|usage| usage.prompt_tokens) {
             Some(input_tokens) => Usage { input_tokens, output_tokens: 0, reported: true },
-            None => Usage { input_tokens: texts.iter().map(|t| estimate(t)).sum(), output_tokens: 0, reported: false },
+            None => {
+                Usage { input_tokens: texts.iter().map(|t| estimate(t)).sum(), output_tokens: 0, reported: false }
+            }
         };
         Ok(Embedded { vectors, usage, tries: 1, served_by: reply.model })
     }

@@ -34,11 +34,7 @@ impl Text {
 }
 
 impl ToSql for Text {
-    fn to_sql(
-        &self,
-        _: &SqlType,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    fn to_sql(&self, _: &SqlType, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         let Some(text) = &self.0 else { return Ok(IsNull::Yes) };
         out.extend_from_slice(text.as_bytes());
         Ok(IsNull::No)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Client, Config, NoTls, Transaction};
+use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{Schema, StoreError, Url};
@@ -14,6 +14,7 @@ use crate::{Schema, StoreError, Url};
 const MOST: usize = 8;
 /// A server that is there answers sooner.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+const UNDO: &str = "ROLLBACK TO SAVEPOINT preview";
 /// How much longer than the server itself the client waits for a statement's end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -48,10 +49,12 @@ impl Pool {
     ) -> Result<Self, StoreError> {
         let refused = |why: &str| {
             // The address may hold a password, and so may what its parser says of it.
-            StoreError::new("store.url", format!("the `url` of the datastore `{}` {why}", schema.store))
-                .help("write it as in postgres://USER:PASSWORD@HOST/DATABASE, from the environment: `${DATABASE_URL}`")
+            StoreError::new("store.url", format!("the `url` of the datastore `{}` {why}", schema.store)).help(
+                "write it as in postgres://USER:PASSWORD@HOST/DATABASE, from the environment: `${DATABASE_URL}`",
+            )
         };
-        let mut config: Config = url.expose().parse().map_err(|_| refused("is no address of a Postgres server"))?;
+        let mut config: Config =
+            url.expose().parse().map_err(|_| refused("is no address of a Postgres server"))?;
         let Some(host) = config.get_hosts().first().cloned() else { return Err(refused("names no host")) };
         let is_local = match &host {
             Host::Tcp(name) => ["localhost", "127.0.0.1", "::1"].contains(&name.as_str()),
@@ -141,29 +144,34 @@ where
 }
 
 impl Session {
-    /// Does something in a transaction of its own. A connection in which something went wrong is not used again.
+    /// Does something in a transaction of its own. A connection whose transaction could not be ended is not used again.
     pub(super) async fn act<T>(
         &mut self,
         reads: bool,
-        act: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+        act: impl AsyncFnOnce(&Client) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Some(mut client) = self.client.take() else {
+        let Some(client) = self.client.take() else {
             return Err(StoreError::new("store.failed", "the connection was used twice"));
         };
         let acted = async {
-            if self.preview {
-                // A transaction within that of the whole preview is a savepoint.
-                client.batch_execute("SAVEPOINT preview").await.map_err(|e| wrong(&e))?;
-            }
-            let transaction = client.build_transaction().read_only(reads).start().await.map_err(|e| wrong(&e))?;
-            let done = act(&transaction).await?;
-            transaction.commit().await.map_err(|e| wrong(&e))?;
+            // A transaction within that of a whole preview is a savepoint; going back to it ends "read only" again.
+            let (begin, end, undo) = match (self.preview, reads) {
+                (false, false) => ("BEGIN", "COMMIT", "ROLLBACK"),
+                (false, true) => ("BEGIN READ ONLY", "COMMIT", "ROLLBACK"),
+                (true, false) => ("SAVEPOINT preview", "RELEASE SAVEPOINT preview", UNDO),
+                (true, true) => ("SAVEPOINT preview; SET LOCAL transaction_read_only = on", UNDO, UNDO),
+            };
+            client.batch_execute(begin).await.map_err(|e| wrong(&e))?;
+            let done = act(&client).await;
+            let last = if done.is_ok() { end } else { undo };
+            client
+                .batch_execute(last)
+                .await
+                .map_err(|e| done.as_ref().err().cloned().unwrap_or_else(|| wrong(&e)))?;
             Ok(done)
         };
-        let done = tokio::time::timeout(self.timeout + GRACE, acted).await.unwrap_or_else(|_| Err(too_long()));
-        if done.is_ok() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
-        }
+        let done = tokio::time::timeout(self.timeout + GRACE, acted).await.unwrap_or_else(|_| Err(too_long()))?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
         done
     }
 }
@@ -187,11 +195,11 @@ pub(super) fn wrong(error: &tokio_postgres::Error) -> StoreError {
     match said.code().code() {
         "57014" => too_long(),
         "55P03" | "40001" | "40P01" => new("store.busy").help("another program is writing to it; try again"),
-        "25006" => new("store.not_read_only")
+        code if code.starts_with("25") => new("store.not_read_only")
             .help("a query only asks; `datastore_create`, `_update` and `_delete` change"),
         code if code.starts_with("28") => new("store.denied").help("check the user and the password in `url`"),
         "42501" => new("store.denied"),
-        code if code.starts_with("42") || code.starts_with("22") => new("store.query"),
+        code if ["0A", "22", "23", "42"].iter().any(|class| code.starts_with(class)) => new("store.query"),
         code if code.starts_with("53") => new("store.busy"),
         _ => new("store.failed"),
     }

@@ -43,7 +43,8 @@ pub(super) fn of_value(value: &Value) -> Result<Cell, StoreError> {
 }
 
 fn json(value: &Value) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|e| StoreError::new("store.entity", format!("it has no form as JSON: {e}")))
+    serde_json::to_string(value)
+        .map_err(|e| StoreError::new("store.entity", format!("it has no form as JSON: {e}")))
 }
 
 /// The value of a column; its type is checked by who asks.
@@ -71,7 +72,9 @@ pub(super) fn plain(cell: ValueRef<'_>, name: &str) -> Result<Value, StoreError>
         ValueRef::Real(number) => Ok(Value::Float(number)),
         ValueRef::Text(text) => match std::str::from_utf8(text) {
             Ok(text) => Ok(text.into()),
-            Err(_) => Err(StoreError::new("store.value", format!("the column `{name}` holds text that is no UTF-8"))),
+            Err(_) => {
+                Err(StoreError::new("store.value", format!("the column `{name}` holds text that is no UTF-8")))
+            }
         },
         ValueRef::Blob(_) => {
             let message = format!("the column `{name}` holds bytes, which have no type here");

@@ -90,10 +90,11 @@ fn names_and_values_never_become_sql() {
     let update = other.update(&object(serde_json::json!({"a \"b\"; --": "'; DELETE FROM things; --"}))).unwrap();
     assert_eq!(runtime().block_on(store.update(other, &filter("' OR ''='"), &update)).unwrap().len(), 0);
     assert_eq!(runtime().block_on(store.delete(other, &filter("' OR ''='"))).unwrap(), 0);
-    let rows = ask(&store, "SELECT count(*) AS n FROM \"other \"\"one\"\"\" WHERE \"a \"\"b\"\"; --\" = :x", &[(
-        "x".to_owned(),
-        Value::from("' OR 1=1 --"),
-    )]);
+    let rows = ask(
+        &store,
+        "SELECT count(*) AS n FROM \"other \"\"one\"\"\" WHERE \"a \"\"b\"\"; --\" = :x",
+        &[("x".to_owned(), Value::from("' OR 1=1 --"))],
+    );
     assert_eq!(rows.unwrap()[0].get("n"), Some(&Value::Int(0)));
     assert_eq!(all(&store, "things").len(), 0, "the table is still there");
 }
@@ -116,7 +117,8 @@ fn a_query_reads_and_does_nothing_else() {
         ("SELECT sql FROM sqlite_schema", "does more than read"),
         ("SELECT * FROM pragma_table_info('things')", "does more than read"),
         ("WITH x AS (SELECT 1) DELETE FROM things", "does more than read"),
-        ("SELECT 1; DELETE FROM things", "more than one statement"),
+        ("SELECT 1; DELETE FROM things", "does more than read"),
+        ("SELECT 1 AS a; SELECT 2 AS b", "more than one statement"),
         ("SELECT nmae FROM things", "no such column: nmae"),
         ("SELECT 1 FROM nothing", "no such table: nothing"),
         ("SELECT id, id FROM things", "two columns"),
@@ -131,11 +133,15 @@ fn a_query_reads_and_does_nothing_else() {
         assert!(unchecked.is_err() || sql.contains("{{"), "{sql}");
     }
     assert_eq!(all(&store, "things").len(), 1);
-    let rows = ask(&store, "SELECT name, :x + 1 AS more FROM things WHERE id = :id;", &[
-        ("id".to_owned(), Value::Int(1)),
-        ("x".to_owned(), Value::Float(0.5)),
-    ]);
-    assert_eq!(Value::Object(rows.unwrap()[0].clone()).to_json().unwrap(), serde_json::json!({"name": "a", "more": 1.5}));
+    let rows = ask(
+        &store,
+        "SELECT name, :x + 1 AS more FROM things WHERE id = :id;",
+        &[("id".to_owned(), Value::Int(1)), ("x".to_owned(), Value::Float(0.5))],
+    );
+    assert_eq!(
+        Value::Object(rows.unwrap()[0].clone()).to_json().unwrap(),
+        serde_json::json!({"name": "a", "more": 1.5})
+    );
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS i FROM n";
     assert_eq!(ask(&store, endless, &[]).unwrap_err().code, "store.timeout");
     assert_eq!(all(&store, "things").len(), 1, "the store can still be used");
