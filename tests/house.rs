@@ -21,7 +21,12 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("net", &[], &["serde-saphyr", "async-openai", "minijinja", "arrow-array", "clap", "console"]),
     ("llm", &["net"], &["serde-saphyr", "minijinja", "arrow-array", "clap", "console"]),
     ("data", &["core"], &["reqwest", "async-openai", "tokio", "clap", "console", "minijinja"]),
-    ("steps", &["core", "llm", "data", "net"], &["serde-saphyr", "reqwest", "clap", "console"]),
+    (
+        "stores",
+        &["core"],
+        &["serde-saphyr", "reqwest", "async-openai", "clap", "console", "minijinja", "arrow-array"],
+    ),
+    ("steps", &["core", "llm", "data", "net", "stores"], &["serde-saphyr", "reqwest", "clap", "console"]),
     ("journal", &["core"], &["serde-saphyr", "reqwest", "async-openai", "arrow-array", "clap", "console"]),
     ("mock-llm", &[], &["arrow-array", "minijinja", "reqwest"]),
 ];

@@ -21,3 +21,7 @@ mod http;
 mod justify;
 /// Models over HTTP that refuse, fail and cut short.
 mod models;
+/// Datastores on a Postgres server, where there is one.
+mod postgres;
+/// Datastores and search.
+mod stores;

@@ -22,6 +22,7 @@ pub use flowrun_data as data;
 pub use flowrun_llm as llm;
 pub use flowrun_net as net;
 pub use flowrun_steps as steps;
+pub use flowrun_stores as stores;
 pub use flowrun_yaml as yaml;
 
 use std::ffi::OsString;

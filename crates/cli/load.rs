@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flowrun_core::compile::compile;
+use flowrun_core::compile::{codes::BAD_CONFIG, compile};
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Span};
 use flowrun_core::flow::{Compiled, Flow};
 use flowrun_core::node::NodeKind;
 use flowrun_core::registry::Registry;
 use flowrun_journal::FlowRecord;
-use flowrun_steps::Files;
+use flowrun_steps::stores::Refused;
+use flowrun_steps::{Files, Stores};
 use flowrun_yaml::{ParseOptions, is_secret_key, parse, parse_node};
 
 use crate::commands::Stop;
@@ -232,6 +233,25 @@ fn to_write(files: &Files, path: &str, span: &Span) -> Option<Diagnostic> {
         }),
         Err(error) => Some(outside(&error, span)),
     }
+}
+
+/// Whether the datastores can be where the flow says; none is opened yet.
+pub(crate) fn bind_stores(compiled: &Compiled, files: &Files, preview: bool) -> Result<Stores, Diagnostics> {
+    Stores::bind(&compiled.datastores, files, preview).map_err(|refused| {
+        let mut wrong = Diagnostics::new();
+        for Refused { span, error } in refused {
+            if error.code == "files.outside" {
+                wrong.push(outside(&error, &span));
+                continue;
+            }
+            let problem = Diagnostic::error(BAD_CONFIG, error.message, &span);
+            wrong.push(match error.help {
+                Some(help) => problem.help(help),
+                None => problem,
+            });
+        }
+        wrong
+    })
 }
 
 fn outside(error: &flowrun_core::error::StepError, span: &Span) -> Diagnostic {

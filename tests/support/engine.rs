@@ -14,8 +14,9 @@ use flowrun::core::journal::Journal;
 use flowrun::core::registry::Registry;
 use flowrun::core::value::Value;
 use flowrun::llm::{Binder, Environment, HttpClient, ModelConfig};
-use flowrun::steps::{Files, Models};
+use flowrun::steps::{Files, Models, Stores};
 use flowrun::yaml::{ParseOptions, parse};
+use tempfile::TempDir;
 
 /// Parses and compiles a flow; warnings of both are among the compiled flow's.
 pub(crate) fn compiled(text: &str, registry: &Registry) -> Result<Compiled, Diagnostics> {
@@ -32,6 +33,8 @@ pub(crate) struct Engine {
     options: RunOptions,
     journal: Option<Arc<dyn Journal>>,
     maps: Arc<Maps>,
+    /// Where it writes; gone after the test.
+    _working: TempDir,
 }
 
 impl Engine {
@@ -49,10 +52,19 @@ impl Engine {
             Some(binder.bind(&definition.name, config, definition.offline).unwrap())
         });
         let models = Models::new(models.collect());
-        let files = Files::new(folder, folder);
+        let working = TempDir::new().unwrap();
+        let files = Files::new(folder, working.path());
+        let stores = Stores::bind(&compiled.datastores, &files, false).unwrap();
         let web = flowrun::net::Client::new();
         let resources = Resources::new().with(Arc::new(models)).with(Arc::new(files)).with(Arc::new(web));
-        Self { compiled, resources, options: RunOptions::default(), journal: None, maps: Arc::default() }
+        Self {
+            compiled,
+            resources: resources.with(Arc::new(stores)),
+            options: RunOptions::default(),
+            journal: None,
+            maps: Arc::default(),
+            _working: working,
+        }
     }
 
     /// A flow from its text, with these step types.

@@ -7,7 +7,7 @@ use flowrun_core::registry::Registry;
 use flowrun_steps::Files;
 
 use super::{NOT_STARTED, Stop};
-use crate::load::{all_flows, check_files, load};
+use crate::load::{all_flows, bind_stores, check_files, load};
 use crate::render::{Screen, plural};
 
 pub(super) fn check(
@@ -25,6 +25,9 @@ pub(super) fn check(
                 within.allowed = allow.to_vec();
                 let mut found = loaded.warnings.clone();
                 found.extend(check_files(&loaded.compiled.flow, &within, false));
+                if let Err(wrong) = bind_stores(&loaded.compiled, &within, true) {
+                    found.extend(wrong);
+                }
                 if !found.has_errors() {
                     let flows = all_flows(&loaded.compiled.flow);
                     let steps: usize = flows.iter().map(|f| f.steps.len()).sum();

@@ -113,7 +113,60 @@ const RUN_CODES: &[(&str, Codes)] = &[
     ("Texts", TEXTS),
     ("Choices", CHOICE),
     ("Requests over HTTP", HTTP),
+    ("Datastores and search", STORES),
     ("The engine", ENGINE),
+];
+
+const STORES: Codes = &[
+    (
+        "store.entity",
+        "a row, an update or a `where` does not fit its collection: a column that is not there or lacks its value, or a \
+         value of another type. Nothing is turned into another type but a number into a wider one, and a text into a date \
+         or the like.",
+    ),
+    (
+        "store.unknown_collection",
+        "a `collection_name` with holes gave a name that the datastore does not declare.",
+    ),
+    ("store.no_entity", "`unpack_single_entity_from_list` found no row to unpack."),
+    ("store.too_many", "more than 100,000 rows would have been read. Ask for fewer, by `where`, `limit` or SQL."),
+    (
+        "store.value",
+        "a table holds what the flow's types do not allow, put there by another program; or a query gave bytes, which have \
+         no type here.",
+    ),
+    (
+        "store.schema",
+        "a table that is there lacks a column that the flow declares, or has it in another type; or the table is missing \
+         on the server. Nothing was written.",
+    ),
+    (
+        "store.open",
+        "the file or the server of a datastore cannot be opened; the message says what the system answered.",
+    ),
+    (
+        "store.url",
+        "the `url` of a Postgres datastore is no address. It is not shown, because it may hold a password.",
+    ),
+    ("store.denied", "the server does not let this user in, or not do this."),
+    (
+        "store.busy",
+        "somebody else holds what the step needs, or the server has no room for more connections. Try again.",
+    ),
+    ("store.timeout", "a statement took longer than the datastore's `timeout`."),
+    ("store.query", "the datastore does not understand the query, or one of its values; the message is its own."),
+    ("store.not_read_only", "a query does more than read. It was not run; there are steps that change rows."),
+    ("store.failed", "the datastore did not do what it was asked; the message is its own."),
+    (
+        "store.change",
+        "a kept change of a memory store cannot be read. This is a mistake in flowrun; please report it.",
+    ),
+    ("search.query", "the question is empty."),
+    ("search.column", "the column to search is not there, or holds what is no text."),
+    (
+        "search.vectors",
+        "the embedding model gave vectors of different lengths, or none. Did it change during the run?",
+    ),
 ];
 
 const STEPS: Codes = &[
@@ -464,6 +517,7 @@ const ENGINE: Codes = &[
         "a step uses a variable that its signature does not name, or writes one although its outcome is kept. This is a \
          mistake in the step type: one that writes variables has the effect `Pure` or `Inner`.",
     ),
+    ("engine.kept", "two kinds of things are kept in memory under one name. This is a mistake in a step type."),
     ("engine.worker", "a worker ended without an answer. This is a mistake in flowrun; please report it."),
     ("engine.broken", "a step with errors was run. This is a mistake in flowrun; please report it."),
 ];
@@ -534,10 +588,9 @@ mod tests {
     /// All sources of the program but this table and the model server for tests.
     fn sources() -> Vec<PathBuf> {
         let crates = Path::new(ROOT).join("crates");
-        let mut folders: Vec<PathBuf> =
-            ["core/src", "yaml/src", "net/src", "llm/src", "data/src", "steps/src", "journal/src", "cli"]
-                .map(|folder| crates.join(folder))
-                .into();
+        let below = ["core", "yaml", "net", "llm", "data", "stores", "steps", "journal"];
+        let mut folders: Vec<PathBuf> = below.map(|name| crates.join(name).join("src")).into();
+        folders.push(crates.join("cli"));
         let mut files = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {

@@ -19,12 +19,12 @@ use flowrun_core::execute::{Outputs, Resources, Run, RunOptions, Stop as StopRun
 use flowrun_core::journal::{Journal, MemoryJournal};
 use flowrun_core::registry::Registry;
 use flowrun_core::value::Value;
-use flowrun_steps::Files;
+use flowrun_steps::{Files, Stores};
 use serde_json::{Map, json};
 
 use super::{FAILED, Stop, print_out};
 use crate::args::RunArgs;
-use crate::load::{Loaded, check_files, load, load_text};
+use crate::load::{Loaded, bind_stores, check_files, load, load_text};
 use crate::render::{Screen, plural, thousands};
 use crate::report::{Preview, Progress, Record, clock};
 
@@ -42,6 +42,7 @@ pub(super) struct Prepared {
     writers: Writers,
     files: Arc<Files>,
     models: Bound,
+    stores: Stores,
 }
 
 pub(super) fn run(registry: &Registry, args: &RunArgs, screen: &Screen, verbose: u8) -> Result<(), Stop> {
@@ -95,7 +96,11 @@ pub(super) fn prepare(
     let (inputs, seed) = inputs::bind(flow, given, args.seed)?;
     let shown = inputs::shown(flow, &inputs);
     let models = models::bind(&loaded.compiled.models, &args.model)?;
-    let wrong = check_files(flow, &files, args.preview.is_none());
+    let mut wrong = check_files(flow, &files, args.preview.is_none());
+    let stores = bind_stores(&loaded.compiled, &files, args.preview.is_some()).unwrap_or_else(|refused| {
+        wrong.extend(refused);
+        Stores::default()
+    });
     if wrong.has_errors() {
         return Err(Stop::Diagnostics(wrong.sorted()));
     }
@@ -105,7 +110,7 @@ pub(super) fn prepare(
     if !args.quiet {
         screen.diagnostics_of(&loaded.warnings);
     }
-    Ok(Prepared { inputs, given: shown, seed, writers, files: Arc::new(files), models, loaded })
+    Ok(Prepared { inputs, given: shown, seed, writers, files: Arc::new(files), models, stores, loaded })
 }
 
 async fn go(
@@ -115,7 +120,7 @@ async fn go(
     screen: &Screen,
     verbose: u8,
 ) -> Result<u8, Stop> {
-    let Prepared { loaded, inputs, given, seed, writers, files, models } = prepared;
+    let Prepared { loaded, inputs, given, seed, writers, files, models, stores } = prepared;
     let flow = Arc::clone(&loaded.compiled.flow);
     let talks = !args.quiet && !args.json;
     if talks {
@@ -144,7 +149,8 @@ async fn go(
     let mut resources = Resources::new()
         .with(Arc::clone(&files))
         .with(Arc::new(models.into_models()))
-        .with(Arc::new(flowrun_net::Client::new()));
+        .with(Arc::new(flowrun_net::Client::new()))
+        .with(Arc::new(stores));
     if let Some(kept) = &kept {
         resources = resources.with(Arc::new(kept.parts()));
     }

@@ -20,6 +20,10 @@ pub(crate) fn text(registry: &Registry) -> String {
         })
         .collect();
     let nothing = serde_json::Value::Bool(true);
-    let schema = document_schema(&steps, registry.model_schema().unwrap_or(&nothing));
+    let schema = document_schema(
+        &steps,
+        registry.model_schema().unwrap_or(&nothing),
+        registry.datastore_schema().unwrap_or(&nothing),
+    );
     format!("{schema:#}")
 }

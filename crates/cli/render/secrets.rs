@@ -24,6 +24,26 @@ pub(super) fn hidden(line: &str) -> String {
             rest = after;
         }
     }
+    without_passwords(&(shown + rest))
+}
+
+/// The text with the password of every address hidden, `postgres://me:PASSWORD@host/db`.
+fn without_passwords(text: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("://") {
+        let (before, address) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let end = address.find(|c: char| c.is_whitespace() || "\"'".contains(c)).unwrap_or(address.len());
+        let password = address[..end].rfind('@').and_then(|to| Some((address[..to].find(':')? + 1, to)));
+        if let Some((from, to)) = password {
+            shown.push_str(&address[..from]);
+            let password = &address[from..to];
+            shown.extend(password.chars().map(|c| if names_variable(password) { c } else { HIDDEN }));
+            rest = &address[to..];
+        } else {
+            rest = address;
+        }
+    }
     shown + rest
 }
 
@@ -74,6 +94,10 @@ mod tests {
             ("  api_key: ${MY_KEY}", "  api_key: ${MY_KEY}"),
             ("  api_key: ${MY_KEY:-sk-1}", "  api_key: •{••••••••••••}"),
             ("  max_tokens: 5", "  max_tokens: 5"),
+            ("  url: postgres://me:pw@host/d # x", "  url: postgres://me:••@host/d # x"),
+            ("{ url: 'postgres://me:a@b:c@host', x: 1 }", "{ url: 'postgres://me:•••••@host', x: 1 }"),
+            ("  url: postgres://me:${PW}@host/d", "  url: postgres://me:${PW}@host/d"),
+            ("  url: http://host:80/a", "  url: http://host:80/a"),
             ("  password:", "  password:"),
         ] {
             assert_eq!(hidden(line), shown);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::diagnostics::{Diagnostics, Span};
 use crate::signature::{Port, Signature};
+use crate::spec::CollectionSpec;
 use crate::step::{AnyStep, Effect};
 use crate::types::Type;
 use crate::value::Value;
@@ -18,8 +19,32 @@ pub struct Compiled {
     pub flow: Arc<Flow>,
     /// Every model of the document that some step uses, in the order of their definition; steps name them by place.
     pub models: Vec<ModelDefinition>,
+    /// Every datastore of the document, in the order of their definition; steps name them by place.
+    pub datastores: Vec<Arc<DatastoreDefinition>>,
     /// Warnings.
     pub warnings: Diagnostics,
+}
+
+/// A datastore that steps use.
+pub struct DatastoreDefinition {
+    /// Its name.
+    pub name: String,
+    /// Its place among all of the document.
+    pub place: usize,
+    /// The decoded configuration, of the type given to `Registry::with_datastores`.
+    pub config: Arc<dyn Any + Send + Sync>,
+    /// What it holds.
+    pub collections: Vec<CollectionSpec>,
+    /// Where it stands.
+    pub span: Span,
+    /// Where the keys of its configuration stand, by name.
+    pub keys: Vec<(String, Span)>,
+}
+
+impl fmt::Debug for DatastoreDefinition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatastoreDefinition").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// A model that steps use.
@@ -135,6 +160,7 @@ pub struct FlowStep {
     /// The places of the variables that it uses by itself.
     pub(crate) variables: Vec<usize>,
     pub(crate) models: BTreeMap<String, usize>,
+    pub(crate) datastores: BTreeMap<String, usize>,
 }
 
 impl FlowStep {

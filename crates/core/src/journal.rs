@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
 use crate::events::Usage;
+use crate::execute::Changes;
 use crate::value::Value;
 
 /// The key of the effect that notes a file which a step read. It costs nothing, so a run that holds only such is no
@@ -35,6 +36,9 @@ pub struct ItemRecord {
     pub attempts: u32,
     /// What it used.
     pub usage: Usage,
+    /// What it changed of what is kept in memory; made in the parent when its turn comes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Changes,
     /// What its steps counted, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, u64>,

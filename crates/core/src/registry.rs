@@ -41,11 +41,18 @@ impl StepType {
 
 type DecodeModel = fn(&Node) -> Result<Arc<dyn Any + Send + Sync>, NodeError>;
 
+fn decode<T: DeserializeOwned + Send + Sync + 'static>(
+    node: &Node,
+) -> Result<Arc<dyn Any + Send + Sync>, NodeError> {
+    T::deserialize(node).map(|decoded| Arc::new(decoded) as Arc<dyn Any + Send + Sync>)
+}
+
 /// The step types that a flow may use, and the form of its models.
 #[derive(Clone, Default)]
 pub struct Registry {
     steps: IndexMap<&'static str, StepType>,
     model: Option<(Arc<Json>, DecodeModel)>,
+    datastore: Option<(Arc<Json>, DecodeModel)>,
     problems: Vec<String>,
 }
 
@@ -81,9 +88,14 @@ impl Registry {
     /// Sets the type that decodes an entry of `models:`.
     #[must_use]
     pub fn with_models<M: DeserializeOwned + JsonSchema + Send + Sync + 'static>(mut self) -> Self {
-        let decode: DecodeModel =
-            |node| M::deserialize(node).map(|model| Arc::new(model) as Arc<dyn Any + Send + Sync>);
-        self.model = Some((Arc::new(schemars::schema_for!(M).to_value()), decode));
+        self.model = Some((Arc::new(schemars::schema_for!(M).to_value()), decode::<M>));
+        self
+    }
+
+    /// Sets the type that decodes an entry of `datastores:`, less its `collections`.
+    #[must_use]
+    pub fn with_datastores<D: DeserializeOwned + JsonSchema + Send + Sync + 'static>(mut self) -> Self {
+        self.datastore = Some((Arc::new(schemars::schema_for!(D).to_value()), decode::<D>));
         self
     }
 
@@ -100,6 +112,15 @@ impl Registry {
     /// The schema of an entry of `models:`.
     pub fn model_schema(&self) -> Option<&Json> {
         self.model.as_ref().map(|(schema, _)| &**schema)
+    }
+
+    /// The schema of an entry of `datastores:`, less its `collections`.
+    pub fn datastore_schema(&self) -> Option<&Json> {
+        self.datastore.as_ref().map(|(schema, _)| &**schema)
+    }
+
+    pub(crate) fn decode_datastore(&self, node: &Node) -> Option<Result<Arc<dyn Any + Send + Sync>, NodeError>> {
+        self.datastore.as_ref().map(|(_, decode)| decode(node))
     }
 
     pub(crate) fn decode_model(&self, node: &Node) -> Option<Result<Arc<dyn Any + Send + Sync>, NodeError>> {

@@ -213,7 +213,7 @@ impl ModelError {
 
     /// A success whose body cannot be read. Such bodies come from overloaded gateways, so another try may help.
     pub(crate) fn unreadable(host: &str, why: &impl fmt::Display, body: String) -> Self {
-        let detail = format!("{host} answered with a body that is no chat completion ({why}){}", quoted(&body));
+        let detail = format!("{host} answered with a body that cannot be read ({why}){}", quoted(&body));
         Self::new(ModelErrorKind::BadReply, detail).with_body(StatusCode::OK, body).transient()
     }
 

@@ -5,7 +5,7 @@
 //! ```text
 //! models: (YAML) ── ModelConfig ──┐
 //! --model        ── ModelOverride ┼─ Binder::bind ─► BoundModel ── chat(&ChatRequest) ─► Reply | ModelError
-//! environment    ── Environment ──┘                     │
+//! environment    ── Environment ──┘                     │   embed(&EmbedRequest) ─► Embedded | ModelError
 //!                                                       └─ tries: one HTTP exchange each, waits between them
 //! ```
 //!
@@ -21,6 +21,7 @@
 mod chat;
 mod choice;
 mod config;
+mod embed;
 mod error;
 mod models;
 mod number;
@@ -36,6 +37,7 @@ pub use chat::{
 };
 pub use choice::{ModelChoice, ModelOverride, ModelOverrideError};
 pub use config::{MaxTokensKey, ModelConfig, Provider, RetryConfig};
+pub use embed::{EmbedRequest, Embedded, offline_vector};
 pub use error::{ModelError, ModelErrorKind};
 pub use models::{Answerer, BindError, Binder, BoundModel, Environment, EnvironmentError, OfflineReason};
 pub use openai::OpenAiModel;

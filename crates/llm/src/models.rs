@@ -6,8 +6,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::{
-    BaseUrl, BaseUrlError, ChatRequest, HttpClient, ModelChoice, ModelConfig, ModelError, ModelErrorKind,
-    ModelOverride, OpenAiModel, Provider, Reply, Secret,
+    BaseUrl, BaseUrlError, ChatRequest, EmbedRequest, Embedded, HttpClient, ModelChoice, ModelConfig, ModelError,
+    ModelErrorKind, ModelOverride, OpenAiModel, Provider, Reply, Secret,
 };
 
 const KEY_VARIABLE: &str = "OPENAI_API_KEY";
@@ -111,6 +111,16 @@ impl BoundModel {
                 ModelErrorKind::NoTemplate,
                 format!("model `{}` is offline and was asked without a template", self.name),
             )),
+        }
+    }
+}
+
+impl BoundModel {
+    /// Asks for the vectors of texts. One that is offline answers with [`crate::offline_vector`].
+    pub async fn embed(&self, request: &EmbedRequest) -> Result<Embedded, ModelError> {
+        match &self.answerer {
+            Answerer::Openai(model) => model.embed(request).await,
+            Answerer::Offline(_) => Ok(crate::embed::offline(request)),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! A model behind an OpenAI-compatible endpoint.
 
+mod embed;
+
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_openai::Client;
 use async_openai::config::Config;
@@ -71,12 +74,7 @@ impl OpenAiModel {
 
     /// Asks the model, as often as its `retry` says. The error is that of the last try.
     pub async fn chat(&self, request: &ChatRequest) -> Result<Reply, ModelError> {
-        let identity = HeaderValue::from_str(&request.identity).map_err(|_| {
-            ModelError::new(
-                ModelErrorKind::BadRequest,
-                format!("the call's identity {:?} cannot be sent as a header", request.identity),
-            )
-        })?;
+        let identity = header(&request.identity)?;
         let wire = WireRequest {
             model: &self.model,
             request,
@@ -89,21 +87,20 @@ impl OpenAiModel {
                 Ok(reply) => return Ok(Reply { tries, ..reply }),
                 Err(error) => error,
             };
-            if !error.retryable() || tries >= self.retry.tries.get() {
-                return Err(ModelError { tries, ..error });
-            }
-            let wait = retry::wait(&self.retry, tries, error.retry_after, &request.identity);
-            tracing::debug!(
-                identity = request.identity,
-                code = error.code(),
-                status = error.status,
-                tries,
-                ?wait,
-                "model call is tried again"
-            );
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(self.wait(error, tries, &request.identity)?).await;
             tries += 1;
         }
+    }
+
+    /// How long to wait after a failed try; the error where there is no other.
+    fn wait(&self, error: ModelError, tries: u32, identity: &str) -> Result<Duration, ModelError> {
+        if !error.retryable() || tries >= self.retry.tries.get() {
+            return Err(ModelError { tries, ..error });
+        }
+        let wait = retry::wait(&self.retry, tries, error.retry_after, identity);
+        let (code, status) = (error.code(), error.status);
+        tracing::debug!(identity, code, status, tries, ?wait, "model call is tried again");
+        Ok(wait)
     }
 
     async fn one_try(&self, wire: &WireRequest<'_>, identity: HeaderValue) -> Result<Reply, ModelError> {
@@ -112,6 +109,14 @@ impl OpenAiModel {
         let reply: WireReply = self.client.chat().headers(headers).create_byot(wire).await.map_err(refused)?;
         reply.into_reply(&self.host, wire.request)
     }
+}
+
+/// The identity of a call, as it is sent.
+fn header(identity: &str) -> Result<HeaderValue, ModelError> {
+    HeaderValue::from_str(identity).map_err(|_| {
+        let detail = format!("the call's identity {identity:?} cannot be sent as a header");
+        ModelError::new(ModelErrorKind::BadRequest, detail)
+    })
 }
 
 /// Leaves out everything that could hold a key.

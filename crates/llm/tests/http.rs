@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use flowrun_llm::{
-    BaseUrl, Binder, BoundModel, ChatRequest, Environment, FinishReason, HttpClient, Message, ModelConfig,
-    ModelError, ModelErrorKind, ReplySchema, Secret, Settings, ToolChoice, ToolSpec,
+    BaseUrl, Binder, BoundModel, ChatRequest, EmbedRequest, Environment, FinishReason, HttpClient, Message,
+    ModelConfig, ModelError, ModelErrorKind, ReplySchema, Secret, Settings, ToolChoice, ToolSpec,
 };
 use flowrun_mock_llm::{FaultKind, MockServer, Plan, Rule};
 use serde_json::{Value, json};
@@ -261,4 +261,37 @@ async fn a_reply_schema_a_tool_and_logprobs_travel_both_ways() {
     let sent: Vec<Value> = server.recorded().into_iter().map(|request| request.body).collect();
     assert_eq!(sent[0]["response_format"]["json_schema"]["name"], "answer");
     assert_eq!(sent[1]["tool_choice"]["function"]["name"], "answer");
+}
+
+fn texts(texts: &[&str]) -> EmbedRequest {
+    EmbedRequest { texts: texts.iter().map(|t| (*t).to_owned()).collect(), identity: "0123abcd".to_owned() }
+}
+
+#[tokio::test]
+async fn vectors_come_in_the_order_of_the_texts() {
+    let server = MockServer::start(Plan { record: true, ..Plan::default() }).await.unwrap();
+    let model = model_at(&server.base_url(), &json!({ "temperature": 0.5, "extra": { "dimensions": 64 } }));
+    let embedded = model.embed(&texts(&["a b", "c"])).await.unwrap();
+    let sums: Vec<f32> = embedded.vectors.iter().map(|v| v.iter().sum()).collect();
+    assert_eq!((sums, embedded.tries, embedded.usage.reported), (vec![2.0, 1.0], 1, true));
+    let seen = &server.recorded()[0];
+    assert_eq!(seen.body, json!({ "model": "small", "input": ["a b", "c"], "dimensions": 64 }));
+    assert_eq!(seen.identity.as_deref(), Some("0123abcd"));
+}
+
+#[tokio::test]
+async fn vectors_are_asked_for_again_and_bad_ones_refused() {
+    let once = flowrun_mock_llm::Faults { per_call: Some(1), ..Plan::always(FaultKind::Status(503)).faults };
+    let server = MockServer::start(Plan { faults: once, ..Plan::default() }).await.unwrap();
+    let embedded = model_at(&server.base_url(), &json!({})).embed(&texts(&["a"])).await.unwrap();
+    assert_eq!(embedded.tries, 2);
+    for (plan, kind) in [
+        (Plan::always(FaultKind::Status(401)), ModelErrorKind::Unauthorized),
+        (Plan::always(FaultKind::Malformed), ModelErrorKind::BadReply),
+        (Plan::always(FaultKind::NoChoice), ModelErrorKind::BadReply),
+    ] {
+        let server = MockServer::start(plan).await.unwrap();
+        let error = model_at(&server.base_url(), &json!({})).embed(&texts(&["a"])).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+    }
 }

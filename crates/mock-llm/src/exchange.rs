@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::counters::{Recorded, Tally};
 use crate::draw::Draw;
+use crate::embed;
 use crate::replies::{self, Answer, Replies};
 use crate::{FaultKind, Plan};
 
@@ -52,7 +53,8 @@ impl Drop for Waiting<'_> {
 /// Answers one request. An error closes the connection without an answer.
 pub(crate) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
     match (request.method(), request.uri().path()) {
-        (&Method::POST, "/v1/chat/completions") => complete(&shared, request).await,
+        (&Method::POST, "/v1/chat/completions") => complete(&shared, request, false).await,
+        (&Method::POST, "/v1/embeddings") => complete(&shared, request, true).await,
         (&Method::GET, "/v1/models") => Ok(respond(
             StatusCode::OK,
             &json!({ "object": "list", "data": [{ "id": "mock", "object": "model", "created": 0, "owned_by": "flowrun" }] }),
@@ -66,7 +68,7 @@ pub(crate) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
     }
 }
 
-async fn complete(shared: &Shared, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
+async fn complete(shared: &Shared, request: Request<Incoming>, embeds: bool) -> Result<Response<Body>, Dropped> {
     let (head, body) = request.into_parts();
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let identity = text("x-client-request-id");
@@ -108,6 +110,14 @@ async fn complete(shared: &Shared, request: Request<Incoming>) -> Result<Respons
     let latency = draw.latency(shared.plan.latency);
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
+    }
+    if embeds && !matches!(fault, Some(FaultKind::Drop | FaultKind::Malformed | FaultKind::NoChoice)) {
+        let response = match embed::vectors(&body) {
+            Ok(vectors) => respond(StatusCode::OK, &vectors),
+            Err(why) => return refuse(StatusCode::BAD_REQUEST, &why),
+        };
+        shared.tally.answered(identity, StatusCode::OK.as_u16(), fault.is_none());
+        return Ok(response);
     }
     let answer = shared.replies.answer(&request, &body, identity, arrival);
     let response = match fault {

@@ -27,6 +27,7 @@
 
 mod counters;
 mod draw;
+mod embed;
 mod exchange;
 mod instance;
 mod plan;

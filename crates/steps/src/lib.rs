@@ -8,6 +8,12 @@ mod compare_tables;
 mod complete;
 mod condition;
 mod constant;
+mod datastore;
+mod datastore_create;
+mod datastore_delete;
+mod datastore_list;
+mod datastore_query;
+mod datastore_update;
 mod error_name;
 mod extract;
 mod extract_json;
@@ -28,7 +34,9 @@ mod read_variable;
 mod regex;
 mod retry;
 mod sample_rows;
+mod search;
 mod start;
+pub mod stores;
 mod synthesize;
 mod template;
 mod variables;
@@ -37,15 +45,18 @@ mod write_variable;
 
 pub use files::Files;
 pub use models::Models;
+pub use stores::Stores;
 pub use write_table::rejected_path;
 
 use flowrun_core::registry::Registry;
 use flowrun_llm::ModelConfig;
+use flowrun_stores::StoreConfig;
 
 /// All step types of flowrun.
 pub fn registry() -> Registry {
     Registry::new()
         .with_models::<ModelConfig>()
+        .with_datastores::<StoreConfig>()
         .with::<read_table::ReadTable>()
         .with::<write_table::WriteTable>()
         .with::<synthesize::Synthesize>()
@@ -73,4 +84,10 @@ pub fn registry() -> Registry {
         .with::<regex::RegexStep>()
         .with::<http::HttpStep>()
         .with::<parse_verdict::ParseVerdict>()
+        .with::<datastore_create::DatastoreCreate>()
+        .with::<datastore_list::DatastoreList>()
+        .with::<datastore_update::DatastoreUpdate>()
+        .with::<datastore_delete::DatastoreDelete>()
+        .with::<datastore_query::DatastoreQuery>()
+        .with::<search::Search>()
 }

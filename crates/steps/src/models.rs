@@ -2,23 +2,28 @@
 
 use flowrun_llm::BoundModel;
 
+use crate::search::Vectors;
+
 /// The bound models of a document, by their place in it; none for one that no step calls.
 #[derive(Debug, Default)]
-pub struct Models(Vec<Option<BoundModel>>);
+pub struct Models {
+    all: Vec<Option<BoundModel>>,
+    pub(crate) vectors: Vectors,
+}
 
 impl Models {
     /// Models in the order of the document's definitions.
     pub fn new(models: Vec<Option<BoundModel>>) -> Self {
-        Self(models)
+        Self { all: models, vectors: Vectors::default() }
     }
 
     /// The model at a place.
     pub fn get(&self, place: usize) -> Option<&BoundModel> {
-        self.0.get(place)?.as_ref()
+        self.all.get(place)?.as_ref()
     }
 
     /// All that some step calls.
     pub fn iter(&self) -> impl Iterator<Item = &BoundModel> {
-        self.0.iter().flatten()
+        self.all.iter().flatten()
     }
 }

@@ -8,7 +8,7 @@ use flowrun_core::cast::castable;
 use flowrun_core::compile::{FlowPorts, Scope};
 use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::{INTERRUPTED, StepError};
-use flowrun_core::execute::{FlowEnd, StepCx};
+use flowrun_core::execute::{FlowEnd, Fork, StepCx};
 use flowrun_core::late::Late;
 use flowrun_core::ports::Ports;
 use flowrun_core::signature::{Port, Signature};
@@ -214,6 +214,9 @@ impl Step for RunParallel {
     }
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
+        // Each flow sees what was kept in memory before the first of them began; what they change is made in the
+        // order written, so that nothing depends on which was quicker.
+        let forks: Vec<Fork> = self.flows.iter().map(|_| cx.fork()).collect();
         let most = self.most_at_once(cx)?;
         let mut waiting = self.flows.iter().enumerate();
         let mut running = JoinSet::new();
@@ -223,7 +226,7 @@ impl Step for RunParallel {
                 && let Some((place, name)) = waiting.next()
             {
                 let kind = FrameKind::Flow(name.as_str().into());
-                let flow = cx.flow_run(name, kind, |port| input.get(port).cloned());
+                let flow = cx.flow_run_on(&forks[place], name, kind, |port| input.get(port).cloned());
                 running.spawn(async move {
                     match flow {
                         Ok(flow) => (place, flow.run().await),
@@ -246,6 +249,9 @@ impl Step for RunParallel {
             }
         }
         ended.sort_by_key(|(place, _)| *place);
+        for (place, _) in ended.iter().filter(|(_, result)| result.is_ok()) {
+            cx.join(&forks[*place])?;
+        }
         Ok(self.outcome(ended.into_iter().map(|(_, result)| result).collect()))
     }
 }

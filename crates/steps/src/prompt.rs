@@ -28,6 +28,7 @@ use serde_json::{Map, Value as Json};
 use crate::models::Models;
 use crate::template::inputs_of;
 use ask::Answer;
+pub(crate) use ask::model_error;
 use form::{Form, Mode};
 use history::CHAT_HISTORY;
 use shape::Shape;

@@ -67,12 +67,21 @@ codes! {
     /// A name that is used twice.
     DUPLICATE = "E0219", "a name is used twice",
         "Two steps, inputs or outputs of one flow have the same name.";
+    /// No such datastore.
+    UNKNOWN_DATASTORE = "E0240", "no such datastore",
+        "A step names a datastore that is not under `datastores:` of its flow or of one around it.";
+    /// No such collection.
+    UNKNOWN_COLLECTION = "E0241", "no such collection",
+        "A step names a collection that its datastore does not declare under `collections:`.";
+    /// No such column.
+    UNKNOWN_COLUMN = "E0242", "no such column",
+        "A step names a column that its collection does not declare.";
     /// A loop without a bound.
     UNBOUNDED = "W0301", "a loop without a bound",
         "Steps can run in a circle, and no retry edge bounds it. It ends at `limits.max_steps`, with an error.";
     /// A definition that hides another.
     SHADOWED = "W0302", "a definition hides another",
-        "A model or flow has the name of one further out, which steps below can no longer reach.";
+        "A model, datastore or flow has the name of one further out, which steps below can no longer reach.";
     /// A step that reads its own earlier output by name.
     SELF_FED = "W0304", "a step feeds itself",
         "When the step runs again, an input that nothing but its name wires takes what the step itself gave before, and no longer what it took the first time. Where that is meant, say so: `with: { NAME: [inputs.NAME, STEP.NAME] }` takes what was given last; else wire it to where it always comes from, or give the output another name.";

@@ -4,6 +4,7 @@
 pub mod codes;
 mod context;
 mod control;
+mod datastores;
 mod lints;
 mod models;
 mod rows;
@@ -48,6 +49,7 @@ pub fn compile(spec: &FlowSpec, registry: &Registry) -> Result<Compiled, Diagnos
         registry,
         found: RefCell::default(),
         models: RefCell::default(),
+        datastores: RefCell::default(),
         flows: RefCell::default(),
         depth: Cell::new(0),
     };
@@ -55,9 +57,12 @@ pub fn compile(spec: &FlowSpec, registry: &Registry) -> Result<Compiled, Diagnos
     let flow = compiler.flow(&env);
     let found = compiler.found.into_inner().sorted();
     match flow {
-        Some(flow) if !found.has_errors() => {
-            Ok(Compiled { flow, models: compiler.models.into_inner().finish(), warnings: found })
-        }
+        Some(flow) if !found.has_errors() => Ok(Compiled {
+            flow,
+            models: compiler.models.into_inner().finish(),
+            datastores: compiler.datastores.into_inner().finish(),
+            warnings: found,
+        }),
         _ => Err(found),
     }
 }
@@ -100,6 +105,7 @@ struct Compiler<'a> {
     registry: &'a Registry,
     found: RefCell<Diagnostics>,
     models: RefCell<models::Models>,
+    datastores: RefCell<datastores::Datastores>,
     flows: RefCell<BTreeMap<String, FlowState>>,
     depth: Cell<usize>,
 }
@@ -117,6 +123,7 @@ struct Decoded<'a> {
     late: Vec<Spanned<String>>,
     flows: BTreeMap<String, Arc<Flow>>,
     models: BTreeMap<String, usize>,
+    datastores: BTreeMap<String, usize>,
     /// The step has errors, which are reported: it may give anything and end in anything, so that what stands around
     /// it is checked all the same.
     broken: bool,
@@ -165,6 +172,7 @@ impl<'a> Compiler<'a> {
 
     fn flow_body(&self, env: &Env<'_>) -> Option<Flow> {
         self.define_models(env);
+        self.define_datastores(env);
         self.warn_of_shadows(env);
         let spec = env.spec;
         if !self.check_names(spec) {
@@ -262,13 +270,26 @@ impl<'a> Compiler<'a> {
                 return None;
             }
         };
+        let datastores = scope.used_datastores();
         let (flows, models) = scope.used();
         let models = self.resolve_models(env, &scope, &signature, models)?;
         let outputs = self.rename_outputs(spec, &signature)?;
         let late = late_references(spec, step_type);
         let broken = wrong.has_errors();
         let (type_name, effect) = (step_type.name, step_type.effect);
-        Some(Decoded { spec, type_name, effect, step, signature, outputs, late, flows, models, broken })
+        Some(Decoded {
+            spec,
+            type_name,
+            effect,
+            step,
+            signature,
+            outputs,
+            late,
+            flows,
+            models,
+            datastores,
+            broken,
+        })
     }
 
     fn rename_outputs(&self, spec: &StepSpec, signature: &Signature) -> Option<Vec<String>> {
@@ -324,6 +345,7 @@ fn broken(spec: &StepSpec) -> Decoded<'_> {
         late: Vec::new(),
         flows: BTreeMap::new(),
         models: BTreeMap::new(),
+        datastores: BTreeMap::new(),
         broken: true,
     }
 }
@@ -393,6 +415,7 @@ fn assemble(
             context: wires.context,
             variables: wires.variables,
             models: step.models,
+            datastores: step.datastores,
             signature: step.signature,
         })
         .collect();

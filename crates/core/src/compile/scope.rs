@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::wiring::unknown_variable;
 use super::{Compiler, Env, codes};
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
-use crate::flow::Flow;
+use crate::flow::{DatastoreDefinition, Flow};
 use crate::node::Node;
 use crate::signature::Port;
 use crate::spec::{StepSpec, VariableSpec};
@@ -19,6 +19,7 @@ pub struct Scope<'a> {
     step: &'a StepSpec,
     flows: RefCell<BTreeMap<String, Arc<Flow>>>,
     models: RefCell<BTreeSet<String>>,
+    datastores: RefCell<BTreeMap<String, usize>>,
 }
 
 /// The ports and ends of a flow that a step runs.
@@ -44,7 +45,14 @@ impl FlowPorts {
 
 impl<'a> Scope<'a> {
     pub(super) fn new(compiler: &'a Compiler<'a>, env: &'a Env<'a>, step: &'a StepSpec) -> Self {
-        Self { compiler, env, step, flows: RefCell::default(), models: RefCell::default() }
+        Self {
+            compiler,
+            env,
+            step,
+            flows: RefCell::default(),
+            models: RefCell::default(),
+            datastores: RefCell::default(),
+        }
     }
 
     /// The step's name.
@@ -132,6 +140,25 @@ impl<'a> Scope<'a> {
     pub fn variable(&self, name: &str, path: &[&str]) -> Result<&VariableSpec, Diagnostics> {
         let found = self.env.spec.variables.iter().find(|variable| variable.name.value == name);
         found.ok_or_else(|| unknown_variable(self.env.spec, name, &self.span(path)).into())
+    }
+
+    /// The datastore that the step uses; `path` leads to its name in the configuration.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it has errors of its own (which are reported there).
+    pub fn datastore(&self, name: &str, path: &[&str]) -> Result<Arc<DatastoreDefinition>, Diagnostics> {
+        let Some(place) = self.compiler.datastore_place(self.env, name) else {
+            let wrong = self.error(codes::UNKNOWN_DATASTORE, path, format!("there is no datastore `{name}`"));
+            return Err(wrong.suggest(name, super::datastores::names(self.env)).into());
+        };
+        let found =
+            place.and_then(|place| self.compiler.datastores.borrow().get(place)).ok_or_else(Diagnostics::new)?;
+        self.datastores.borrow_mut().insert(name.to_owned(), found.place);
+        Ok(found)
+    }
+
+    pub(super) fn used_datastores(&self) -> BTreeMap<String, usize> {
+        self.datastores.take()
     }
 
     pub(super) fn used(&self) -> (BTreeMap<String, Arc<Flow>>, BTreeSet<String>) {

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, State, walk, walk_keeping};
+use super::shelf::{Fork, Shelf};
 use super::{ItemFailure, Run, RunOptions};
 use crate::address::{Address, FrameKind};
 use crate::cast::cast;
@@ -202,6 +203,33 @@ impl<'a> StepCx<'a> {
     /// The place of a model among the document's models.
     pub fn model(&self, name: &str) -> Option<usize> {
         self.step.models.get(name).copied()
+    }
+
+    /// The place of a datastore among the document's datastores.
+    pub fn datastore(&self, name: &str) -> Option<usize> {
+        self.step.datastores.get(name).copied()
+    }
+
+    /// What [`StepCx::remember`] kept under a key, by whatever step of the run.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn recall<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StepError> {
+        let Some(kept) = self.run.journal.effect(&run_key(key))? else { return Ok(None) };
+        serde_json::from_str(&kept)
+            .map(Some)
+            .map_err(|e| StepError::new("journal.record", format!("a record cannot be read: {e}")))
+    }
+
+    /// Keeps what was paid for and is the same wherever in the run it is asked for, such as the vector of a text. The
+    /// key says all that it depends on.
+    ///
+    /// # Errors
+    /// When it cannot be kept; the run ends.
+    pub fn remember<T: Serialize>(&self, key: &str, outcome: &T) -> Result<(), StepError> {
+        let kept = serde_json::to_string(outcome)
+            .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))?;
+        self.run.journal.keep_effect(run_key(key), kept)
     }
 
     /// The value behind a `{ from: … }` of the configuration.
@@ -406,7 +434,7 @@ impl<'a> StepCx<'a> {
     pub(super) fn provide<'p>(&'p self, provider: &'p FlowProvider) -> BoxFuture<'p, Result<Value, StepError>> {
         async move {
             let kind = FrameKind::Context(Arc::clone(&provider.name));
-            let end = match self.flow_run_of(&provider.flow, kind, |_| None) {
+            let end = match self.flow_run_of(&self.frame.shelf, &provider.flow, kind, |_| None) {
                 Ok(flow) => flow.run().await,
                 Err(error) => Err(error),
             };
@@ -429,11 +457,26 @@ impl<'a> StepCx<'a> {
         kind: FrameKind,
         give: impl FnMut(&str) -> Option<Value>,
     ) -> Result<FlowRun, StepError> {
-        self.flow_run_of(self.flow(name)?, kind, give)
+        self.flow_run_of(&self.frame.shelf, self.flow(name)?, kind, give)
+    }
+
+    /// As [`StepCx::flow_run`], on a fork of what is kept in memory.
+    ///
+    /// # Errors
+    /// When an input is missing or not of its type.
+    pub fn flow_run_on(
+        &self,
+        fork: &Fork,
+        name: &str,
+        kind: FrameKind,
+        give: impl FnMut(&str) -> Option<Value>,
+    ) -> Result<FlowRun, StepError> {
+        self.flow_run_of(&fork.0, self.flow(name)?, kind, give)
     }
 
     fn flow_run_of(
         &self,
+        shelf: &Arc<Shelf>,
         flow: &Arc<Flow>,
         kind: FrameKind,
         give: impl FnMut(&str) -> Option<Value>,
@@ -447,6 +490,7 @@ impl<'a> StepCx<'a> {
             address: self.place().frame(kind),
             attempt: self.attempt + trials_before,
             item: self.frame.item.clone(),
+            shelf: Arc::clone(shelf),
         };
         Ok(FlowRun { run: Arc::clone(self.run), flow: Arc::clone(flow), inputs, frame })
     }
@@ -465,6 +509,11 @@ fn json<T: Serialize>(outcome: &T) -> Result<String, StepError> {
     serde_json::to_writer(&mut text, outcome).map_err(not_kept)?;
     String::from_utf8(text)
         .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))
+}
+
+/// No address begins so: what the whole run remembers stands apart from what steps did.
+fn run_key(key: &str) -> String {
+    format!("!{key}")
 }
 
 /// A flow's inputs in its order, cast and completed with defaults.

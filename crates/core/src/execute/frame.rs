@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 
 use super::context::{FlowEnd, StepCx};
+use super::shelf::Shelf;
 use super::{ItemStats, Run};
 use crate::address::Address;
 use crate::cast::cast;
@@ -19,13 +20,15 @@ use crate::step::{Effect, Outcome};
 use crate::value::{Value, kept};
 
 /// What a frame knows of the way to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Frame {
     pub(super) address: Address,
     /// The attempt that the frame began in.
     pub(super) attempt: u32,
     /// The item that it belongs to.
     pub(super) item: Option<Arc<ItemStats>>,
+    /// What its steps keep in memory.
+    pub(super) shelf: Arc<Shelf>,
 }
 
 /// The values and counters of a frame.

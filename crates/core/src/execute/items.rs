@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::context::{StepCx, flow_inputs};
 use super::frame::{Frame, walk};
+use super::shelf::Shelf;
 use super::{ItemFailure, ItemStats, Run};
 use crate::address::{Address, FrameKind};
 use crate::error::{INTERRUPTED, StepError};
@@ -63,6 +64,8 @@ struct Work<I> {
     map: Address,
     map_key: String,
     outer: Option<Arc<ItemStats>>,
+    /// What was kept in memory when the map began.
+    shelf: Shelf,
     feed: Mutex<Feed<I>>,
     window: Semaphore,
     halt: AtomicBool,
@@ -116,6 +119,7 @@ impl StepCx<'_> {
             map_key: address.key(),
             map: address.clone(),
             outer: self.frame.item.clone(),
+            shelf: self.frame.shelf.fork(),
             feed: Mutex::new(Feed { items, next: 0, failed: None }),
             window: Semaphore::new(parallel.saturating_mul(WINDOW).min(Semaphore::MAX_PERMITS)),
             halt: AtomicBool::new(false),
@@ -125,6 +129,10 @@ impl StepCx<'_> {
         });
         let workers = total.map_or(parallel, |n| parallel.min(usize::try_from(n).unwrap_or(usize::MAX)));
         let mut collector = Collector::new(plan, &address, tell);
+        let mut take = |mut record: ItemRecord| {
+            self.frame.shelf.add(std::mem::take(&mut record.changes))?;
+            take(record)
+        };
         let outcome = drive(&work, workers, |record| collector.add(&work, record, &mut take)).await;
         let pulled = work.feed.lock().unwrap_or_else(PoisonError::into_inner).next;
         let (counts, ends) = collector.finish(total.unwrap_or(pulled));
@@ -242,7 +250,12 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
     }
     let stats = Arc::new(ItemStats { outer: work.outer.clone(), ..ItemStats::default() });
     let address = work.map.frame(FrameKind::Item(index));
-    let frame = Frame { address: address.clone(), attempt: 1, item: Some(Arc::clone(&stats)) };
+    let frame = Frame {
+        address: address.clone(),
+        attempt: 1,
+        item: Some(Arc::clone(&stats)),
+        shelf: Arc::new(work.shelf.fork()),
+    };
     let walked = async {
         let values = flow_inputs(&work.flow, |name| {
             inputs.iter().find(|(n, _)| **n == *name).map(|(_, value)| value.clone())
@@ -259,6 +272,8 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
             (Err(error), None)
         }
     };
+    // What an item changed that failed is forgotten with it.
+    let changes = if result.is_ok() { frame.shelf.take_changes() } else { Vec::new() };
     let record = ItemRecord {
         index,
         result,
@@ -266,6 +281,7 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
         attempts: 1 + stats.retries.load(Ordering::Relaxed),
         usage: *stats.usage.lock().unwrap_or_else(PoisonError::into_inner),
         counters: std::mem::take(&mut *stats.counters.lock().unwrap_or_else(PoisonError::into_inner)),
+        changes,
     };
     // An item that ended the map has to run again when the run goes on.
     if !record.result.as_ref().is_err_and(|error| work.ends_at(error)) {

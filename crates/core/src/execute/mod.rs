@@ -3,6 +3,7 @@
 mod context;
 mod frame;
 mod items;
+mod shelf;
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
@@ -24,6 +25,7 @@ use crate::value::Value;
 
 pub use context::{FlowEnd, FlowRun, StepCx};
 pub use items::{ItemPlan, OnItemError};
+pub use shelf::{Changes, Fork, Kept};
 
 /// What the person who started a run asked for.
 #[derive(Clone, Debug, Default)]
@@ -268,7 +270,7 @@ pub async fn execute(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Re
     // ends it.
     let mut top = JoinSet::new();
     top.spawn(async move {
-        let frame = frame::Frame { address: Address::root(), attempt: 1, item: None };
+        let frame = frame::Frame { address: Address::root(), attempt: 1, item: None, shelf: Arc::default() };
         frame::walk(&run, &flow, inputs, &frame).await
     });
     tokio::select! {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{ItemRecord, Journal};
 use crate::error::StepError;
 use crate::events::Usage;
+use crate::execute::Changes;
 use crate::value::Value;
 
 /// Parts that do not wait for each other.
@@ -37,6 +38,7 @@ struct Kept {
     attempts: u32,
     usage: Usage,
     counters: Option<BTreeMap<String, u64>>,
+    changes: Changes,
 }
 
 impl MemoryJournal {
@@ -121,7 +123,14 @@ impl Kept {
             Err(error) => Err(Box::new(error.clone())),
         };
         let counters = (!record.counters.is_empty()).then(|| record.counters.clone());
-        Self { result, end: record.end.clone(), attempts: record.attempts, usage: record.usage, counters }
+        Self {
+            result,
+            end: record.end.clone(),
+            attempts: record.attempts,
+            usage: record.usage,
+            counters,
+            changes: record.changes.clone(),
+        }
     }
 
     fn record(&self, index: u64) -> ItemRecord {
@@ -129,8 +138,16 @@ impl Kept {
             Ok(values) => Ok(values.to_vec()),
             Err(error) => Err((**error).clone()),
         };
-        let counters = self.counters.clone().unwrap_or_default();
-        ItemRecord { index, result, end: self.end.clone(), attempts: self.attempts, usage: self.usage, counters }
+        let (counters, changes) = (self.counters.clone().unwrap_or_default(), self.changes.clone());
+        ItemRecord {
+            index,
+            result,
+            end: self.end.clone(),
+            attempts: self.attempts,
+            usage: self.usage,
+            counters,
+            changes,
+        }
     }
 }
 
@@ -158,7 +175,15 @@ mod tests {
 
     fn record(index: u64) -> ItemRecord {
         let (result, counters) = (Ok(vec![Value::Null]), BTreeMap::new());
-        ItemRecord { index, result, end: None, attempts: 1, usage: Usage::default(), counters }
+        ItemRecord {
+            index,
+            result,
+            end: None,
+            attempts: 1,
+            usage: Usage::default(),
+            counters,
+            changes: Vec::new(),
+        }
     }
 
     #[test]

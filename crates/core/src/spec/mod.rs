@@ -1,8 +1,10 @@
 //! [`FlowSpec`]: a flow as it was written, before anything is resolved. Both dialects parse to it, and it can be built
 //! in Rust.
 
+mod datastore;
 mod reference;
 
+pub use datastore::{CollectionSpec, DatastoreSpec};
 pub use reference::Reference;
 
 use crate::diagnostics::{Span, Spanned};
@@ -35,6 +37,8 @@ pub struct FlowSpec {
     pub context: Vec<ContextSpec>,
     /// Models by name; seen by all flows below.
     pub models: Vec<DefinitionSpec>,
+    /// Datastores by name; seen by all flows below.
+    pub datastores: Vec<DatastoreSpec>,
     /// How many steps one visit of this flow may take.
     pub max_steps: Option<Spanned<u64>>,
     /// Whether names wire data.

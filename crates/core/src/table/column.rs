@@ -16,7 +16,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta};
 use rust_decimal::Decimal;
 
 use super::TableError;
-use crate::cast::cast;
+use crate::cast::{cast, parse_scalar};
 use crate::types::{Kind, Type};
 use crate::value::Value;
 
@@ -89,7 +89,7 @@ pub fn cell(array: &dyn Array, row: usize, column: &Type) -> Value {
         Kind::Any | Kind::Null | Kind::List(_) | Kind::Object(_) | Kind::Union(_) | Kind::Table => {
             let text = array.as_string::<i32>().value(row);
             // Written by `ColumnBuilder`, so it parses; text that somebody else marked wrongly stays text.
-            serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+            serde_json::from_str(text).map_or_else(|_| Value::from(text), |value| typed(value, column))
         }
     }
 }
@@ -235,6 +235,26 @@ impl ColumnBuilder {
     }
 }
 
+/// What was read from JSON, where dates and the like are text, as the type says it was.
+fn typed(value: Value, wanted: &Type) -> Value {
+    match (&wanted.without_null().kind, value) {
+        (kind @ (Kind::Decimal | Kind::Date | Kind::Timestamp | Kind::Duration), Value::String(text)) => {
+            parse_scalar(&text, kind).ok().flatten().unwrap_or(Value::String(text))
+        }
+        (Kind::List(item), Value::List(list)) if item.kind != Kind::Any => {
+            Value::List(list.items().iter().map(|value| typed(value.clone(), item)).collect())
+        }
+        (Kind::Object(fields), Value::Object(object)) if !fields.is_empty() => {
+            let entry = |(name, value): (&Arc<str>, &Value)| {
+                let value = value.clone();
+                (Arc::clone(name), fields.get(&**name).map_or_else(|| value.clone(), |t| typed(value.clone(), t)))
+            };
+            Value::Object(object.iter().map(entry).collect())
+        }
+        (_, value) => value,
+    }
+}
+
 fn decimal_units(value: &Decimal) -> Result<i128, TableError> {
     let mut scaled = *value;
     let scale = u32::from(DECIMAL_SCALE.unsigned_abs());
@@ -256,6 +276,8 @@ mod tests {
     #[test]
     fn every_scalar_survives_a_column() {
         let day: NaiveDate = "2026-01-31".parse().unwrap();
+        let dated: Type =
+            Kind::Object([("day".to_owned(), Type::from(Kind::Date).nullable())].into_iter().collect()).into();
         let values = [
             (Type::boolean(), Value::Bool(true)),
             (Type::integer(), Value::Int(i64::MAX)),
@@ -267,6 +289,11 @@ mod tests {
             (Type::string(), Value::from("é")),
             (Type::any(), serde_json::from_str(r#"{"a":[1,2.0,null]}"#).unwrap()),
             (Type::any(), Value::Null),
+            (dated.clone(), serde_json::from_str(r#"{"x":1}"#).unwrap()),
+            (
+                Type::list(dated),
+                Value::from(vec![Value::Object([("day".into(), Value::Date(day))].into_iter().collect())]),
+            ),
             (Type::list(Type::integer()), Value::from(vec![Value::Int(1)])),
         ];
         for (column, value) in values {

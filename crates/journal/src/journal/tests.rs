@@ -7,7 +7,15 @@ use super::*;
 
 fn record(index: u64, failed: bool) -> ItemRecord {
     let result = if failed { Err(StepError::new("x.y", "no")) } else { Ok(vec![Value::from("text")]) };
-    ItemRecord { index, result, end: None, attempts: 1, usage: Usage::default(), counters: BTreeMap::new() }
+    ItemRecord {
+        index,
+        result,
+        end: None,
+        attempts: 1,
+        usage: Usage::default(),
+        counters: BTreeMap::new(),
+        changes: Vec::new(),
+    }
 }
 
 fn keep(journal: &FileJournal, key: &str) {

@@ -191,7 +191,7 @@ fn described(model: &BoundModel) -> String {
     format!("`{}`, {}", model.name(), model.describe())
 }
 
-fn model_error(model: &BoundModel, error: ModelError) -> StepError {
+pub(crate) fn model_error(model: &BoundModel, error: ModelError) -> StepError {
     let (help, fatal) = (error.help(), error.fatal());
     let mut step = StepError::new(error.code(), error.to_string()).detail("model", described(model)).help(help);
     // A good status says nothing of what went wrong.

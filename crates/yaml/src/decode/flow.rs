@@ -25,6 +25,7 @@ pub(crate) const FLOW_KEYS: &[Key] = &[
         "Values for inputs that nothing else gives: under each name a constant, or the flow that gives it.",
     ),
     key("models", "Models by name. All flows below see them."),
+    key("datastores", "Datastores by name, each with its collections of rows. All flows below see them."),
     key("limits", "Bounds on what one visit of the flow may do."),
     key("wiring", "Whether names wire the inputs of steps (`by_name`, the default) or `with` alone (`explicit`)."),
     key("steps", "The steps by name. They run in the order written, unless `next` says otherwise."),
@@ -35,7 +36,7 @@ pub(crate) const FLOW_KEYS: &[Key] = &[
 pub(crate) const TOP_KEYS: &[&str] = &["flow", "seed"];
 
 /// Keys of the format that this version does nothing with.
-pub(crate) const UNAVAILABLE_KEYS: &[&str] = &["tools", "datastores"];
+pub(crate) const UNAVAILABLE_KEYS: &[&str] = &["tools"];
 
 /// The keys of `limits`.
 pub(crate) const LIMIT_KEYS: &[Key] =
@@ -82,6 +83,7 @@ impl Decoder<'_> {
             variables: get(entries, "variables").map(|e| self.variables(e)).unwrap_or_default(),
             context: get(entries, "context").map(|e| self.context(e)).unwrap_or_default(),
             models: get(entries, "models").map(|e| self.models(e)).unwrap_or_default(),
+            datastores: get(entries, "datastores").map(|e| self.datastores(e)).unwrap_or_default(),
             max_steps: get(entries, "limits").and_then(|e| self.max_steps(e)),
             wiring: get(entries, "wiring").and_then(|e| self.wiring(e)).unwrap_or_default(),
             steps: get(entries, "steps").map(|e| self.steps(e)).unwrap_or_default(),

@@ -2,6 +2,7 @@
 //! describes them to an editor.
 
 pub(crate) mod context;
+pub(crate) mod datastore;
 pub(crate) mod flow;
 pub(crate) mod input;
 pub(crate) mod names;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::shapes;
+use crate::decode::datastore::COLLECTIONS;
 use crate::decode::step::STEP_KEYS;
 
 /// Schemas nest no deeper than people write them; what lies deeper stays as it is.
@@ -80,6 +81,25 @@ pub(super) fn beside_use(mut schema: Value) -> Value {
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         let doc = "Another model, whose settings hold where this one says nothing.";
         properties.insert("use".to_owned(), json!({ "type": "string", "description": doc }));
+    }
+    schema
+}
+
+/// A datastore's configuration, in each of its forms, with `collections` beside it.
+pub(super) fn beside_collections(mut schema: Value) -> Value {
+    let forms = match schema.get_mut("oneOf") {
+        Some(Value::Array(forms)) => forms.iter_mut().collect(),
+        _ => vec![&mut schema],
+    };
+    for form in forms {
+        let Value::Object(form) = form else { continue };
+        let properties = form.entry("properties").or_insert_with(|| json!({}));
+        if let Value::Object(properties) = properties {
+            properties.insert(COLLECTIONS.name.to_owned(), shapes::collections(COLLECTIONS.doc));
+        }
+        if let Value::Array(required) = form.entry("required").or_insert_with(|| json!([])) {
+            required.push(json!(COLLECTIONS.name));
+        }
     }
     schema
 }

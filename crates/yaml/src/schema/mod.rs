@@ -16,13 +16,15 @@ pub struct StepSchema {
     pub schema: Value,
 }
 
-/// The JSON Schema (draft 2020-12) of a whole flow file with these step types and models.
+/// The JSON Schema (draft 2020-12) of a whole flow file with these step types, models and datastores.
 ///
 /// The definitions of each step stay below its own, so that equal names never clash. An editor must be told of the tag
 /// `!file` besides; for yaml-language-server that is `yaml.customTags: ["!file scalar"]`.
-pub fn document_schema(steps: &[StepSchema], model_schema: &Value) -> Value {
+pub fn document_schema(steps: &[StepSchema], model_schema: &Value, datastore_schema: &Value) -> Value {
     let mut definitions = shapes::definitions(steps);
     definitions.insert("model".to_owned(), embed::beside_use(embed::at("model", model_schema)));
+    let datastore = embed::beside_collections(embed::at("datastore", datastore_schema));
+    definitions.insert("datastore".to_owned(), datastore);
     for step in steps {
         let name = embed::step_definition(&step.type_name);
         let schema = embed::beside_reserved_keys(embed::at(&name, &step.schema), &step.doc);

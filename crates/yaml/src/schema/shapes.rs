@@ -30,6 +30,7 @@ fn flow_key(key: &Key) -> Value {
         "context" => named("provider"),
         "outputs" => json!({ "type": "object", "additionalProperties": reference("wire") }),
         "models" => named("model"),
+        "datastores" => named("datastore"),
         "limits" => Value::Object(object(LIMIT_KEYS, |_| json!({ "type": "integer", "minimum": 1 }), &[])),
         "wiring" => wiring(),
         "steps" => json!({
@@ -41,6 +42,20 @@ fn flow_key(key: &Key) -> Value {
         "flows" => named("flow"),
         _ => json!({}),
     }
+}
+
+/// The collections of a datastore: columns like inputs.
+pub(super) fn collections(doc: &str) -> Value {
+    let mut collection = named("input");
+    if let Value::Object(collection) = &mut collection {
+        collection.insert("minProperties".to_owned(), json!(1));
+    }
+    json!({
+        "type": "object",
+        "description": doc,
+        "propertyNames": { "pattern": names::PATTERN },
+        "additionalProperties": collection,
+    })
 }
 
 /// One of the reserved keys of a step, beside a configuration.

@@ -62,7 +62,17 @@ fn validator() -> jsonschema::Validator {
         "additionalProperties": false,
         "$defs": { "Text": { "type": "number" } },
     });
-    jsonschema::draft202012::new(&document_schema(&steps(), &model)).unwrap()
+    jsonschema::draft202012::new(&document_schema(&steps(), &model, &datastore())).unwrap()
+}
+
+/// Two kinds of datastores, told apart by their `type`.
+fn datastore() -> Value {
+    let kind = |name: &str, own: Value| {
+        let mut properties = json!({ "type": { "const": name } });
+        properties.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        json!({ "type": "object", "properties": properties, "required": ["type"], "additionalProperties": false })
+    };
+    json!({ "oneOf": [kind("memory", json!({})), kind("sqlite", json!({ "path": { "type": "string" } }))] })
 }
 
 fn json_of(text: &str) -> Value {
@@ -144,5 +154,5 @@ fn every_key_is_described() {
             check(below, path);
         }
     }
-    check(&document_schema(&steps(), &json!({ "type": "object" })), "");
+    check(&document_schema(&steps(), &json!({ "type": "object" }), &datastore()), "");
 }
