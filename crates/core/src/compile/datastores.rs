@@ -82,12 +82,27 @@ impl Compiler<'_> {
         })
     }
 
-    /// The place of the nearest datastore of this name, none where it has errors; `None` where there is none.
-    pub(super) fn datastore_place(&self, env: &Env<'_>, name: &str) -> Option<Option<usize>> {
-        let owner = env.chain().find(|e| e.spec.datastores.iter().any(|d| d.name.value == name))?;
+    /// The nearest datastore of this name.
+    pub(super) fn datastore_place(&self, env: &Env<'_>, name: &str) -> Named {
+        let Some(owner) = env.chain().find(|e| e.spec.datastores.iter().any(|d| d.name.value == name)) else {
+            return Named::Nowhere;
+        };
         let datastores = self.datastores.borrow();
-        Some(datastores.places.get(&(owner.path.clone(), name.to_owned())).copied().flatten())
+        match datastores.places.get(&(owner.path.clone(), name.to_owned())) {
+            Some(Some(place)) => Named::At(*place),
+            _ => Named::Wrong,
+        }
     }
+}
+
+/// What a name of a datastore leads to.
+pub(super) enum Named {
+    /// A datastore, by its place among those of the document.
+    At(usize),
+    /// One that has errors, which are reported where it stands.
+    Wrong,
+    /// None.
+    Nowhere,
 }
 
 pub(super) fn names<'a>(env: &'a Env<'a>) -> impl Iterator<Item = &'a str> {

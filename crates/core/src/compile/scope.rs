@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::datastores::Named;
 use super::wiring::unknown_variable;
 use super::{Compiler, Env, codes};
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
@@ -147,12 +148,15 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// When there is none of that name, or it has errors of its own (which are reported there).
     pub fn datastore(&self, name: &str, path: &[&str]) -> Result<Arc<DatastoreDefinition>, Diagnostics> {
-        let Some(place) = self.compiler.datastore_place(self.env, name) else {
-            let wrong = self.error(codes::UNKNOWN_DATASTORE, path, format!("there is no datastore `{name}`"));
-            return Err(wrong.suggest(name, super::datastores::names(self.env)).into());
+        let found = match self.compiler.datastore_place(self.env, name) {
+            Named::At(place) => self.compiler.datastores.borrow().get(place),
+            Named::Wrong => None,
+            Named::Nowhere => {
+                let wrong = self.error(codes::UNKNOWN_DATASTORE, path, format!("there is no datastore `{name}`"));
+                return Err(wrong.suggest(name, super::datastores::names(self.env)).into());
+            }
         };
-        let found =
-            place.and_then(|place| self.compiler.datastores.borrow().get(place)).ok_or_else(Diagnostics::new)?;
+        let found = found.ok_or_else(Diagnostics::new)?;
         self.datastores.borrow_mut().insert(name.to_owned(), found.place);
         Ok(found)
     }
