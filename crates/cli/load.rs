@@ -144,7 +144,7 @@ fn secrets_of(text: &[u8], name: &str, folder: &Path, allow: &[PathBuf]) -> Secr
         match &node.kind {
             NodeKind::List(items) => waiting.extend(items.iter().map(|item| (item, secret))),
             NodeKind::Map(entries) => {
-                waiting.extend(entries.iter().map(|e| (&e.value, secret || is_secret_key(&e.key))));
+                waiting.extend(entries.iter().map(|e| (&e.value, secret || is_secret(&e.key))));
             }
             NodeKind::String(text) if secret => {
                 found.variables.extend(text.split(BEFORE).skip(1).step_by(2).map(ToOwned::to_owned));
@@ -154,6 +154,11 @@ fn secrets_of(text: &[u8], name: &str, folder: &Path, allow: &[PathBuf]) -> Secr
         }
     }
     found
+}
+
+/// The address of a server may hold a password.
+fn is_secret(key: &str) -> bool {
+    is_secret_key(key) || key == "url"
 }
 
 fn read(file: &Path) -> Result<(String, Vec<u8>), Stop> {
