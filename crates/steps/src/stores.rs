@@ -57,7 +57,7 @@ impl Stores {
                 Ok(store) => stores.push(store),
                 Err((key, error)) => {
                     let span = definition.keys.iter().find(|(name, _)| name == key).map(|(_, span)| span);
-                    refused.push(Refused { span: span.unwrap_or(&definition.span).clone(), error });
+                    refused.push(Refused { span: span.unwrap_or(&definition.span).clone(), error: *error });
                 }
             }
         }
@@ -78,17 +78,18 @@ impl OpenStore {
         definition: &DatastoreDefinition,
         files: &Files,
         preview: bool,
-    ) -> Result<Self, (&'static str, StepError)> {
+    ) -> Result<Self, (&'static str, Box<StepError>)> {
         let schema = Arc::new(Schema::new(&definition.name, &definition.collections));
         let wrong = || StepError::new("engine.resource", "its configuration is of another program");
-        let config: &StoreConfig = definition.config.downcast_ref().ok_or_else(|| ("type", wrong()))?;
+        let config: &StoreConfig = definition.config.downcast_ref().ok_or_else(|| ("type", Box::new(wrong())))?;
         let seconds = |n: &u32| Duration::from_secs((*n).into());
         let backend = match config {
             StoreConfig::Memory {} => Backend::Memory(format!("datastore/{}", definition.place)),
             StoreConfig::Sqlite { path, timeout } => {
-                let place = files.to_write(path).map_err(|e| ("path", e))?;
+                let place = files.to_write(path).map_err(|e| ("path", Box::new(e)))?;
                 if path.is_empty() || place.is_dir() {
-                    return Err(("path", StepError::new("store.open", format!("`{path}` is no file"))));
+                    let error = StepError::new("store.open", format!("`{path}` is no file"));
+                    return Err(("path", Box::new(error)));
                 }
                 let shown = format!("`{path}`");
                 let store = Sqlite::new(place, shown, Arc::clone(&schema), seconds(timeout), preview);
@@ -96,7 +97,7 @@ impl OpenStore {
             }
             StoreConfig::Postgres { url, create_tables, timeout } => {
                 let store = Postgres::new(url, Arc::clone(&schema), *create_tables, seconds(timeout), preview);
-                Backend::Lasting(Box::new(store.map_err(|e| ("url", e.into()))?))
+                Backend::Lasting(Box::new(store.map_err(|e| ("url", Box::new(e.into())))?))
             }
         };
         Ok(Self { schema, backend })

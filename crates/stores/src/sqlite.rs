@@ -139,7 +139,7 @@ fn make_tables(connection: &mut Connection, schema: &Schema) -> Result<(), Store
         let mut found = tables.prepare("SELECT name FROM pragma_table_info(?1)")?;
         let found: Vec<String> =
             found.query_map([&collection.name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        for column in collection.column_names().filter(|name| !found.iter().any(|f| f == name)) {
+        if let Some(column) = collection.column_names().find(|name| !found.iter().any(|f| f == name)) {
             let message = format!("its table `{}` has no column `{column}`", collection.name);
             let help =
                 "it was made by another flow or program: name another file or collection, or its own columns";
@@ -246,7 +246,7 @@ fn only_reads(context: AuthContext<'_>) -> Authorization {
 
 /// The names of the columns, each of which must be there once.
 fn columns_of(statement: &Statement<'_>) -> Result<Vec<(String, Kind)>, StoreError> {
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     if names.is_empty() {
         return Err(StoreError::new("store.query", "the statement gives no rows"));
     }

@@ -22,10 +22,6 @@ impl Datastores {
     pub(super) fn finish(self) -> Vec<Arc<DatastoreDefinition>> {
         self.all
     }
-
-    pub(super) fn get(&self, place: usize) -> Option<Arc<DatastoreDefinition>> {
-        self.all.get(place).cloned()
-    }
 }
 
 impl Compiler<'_> {
@@ -82,11 +78,12 @@ impl Compiler<'_> {
         })
     }
 
-    /// The place of the nearest datastore of this name, none where it has errors; `None` where there is none.
-    pub(super) fn datastore_place(&self, env: &Env<'_>, name: &str) -> Option<Option<usize>> {
+    /// The nearest datastore of this name; none where there is none, or it has errors.
+    pub(super) fn datastore(&self, env: &Env<'_>, name: &str) -> Option<Arc<DatastoreDefinition>> {
         let owner = env.chain().find(|e| e.spec.datastores.iter().any(|d| d.name.value == name))?;
         let datastores = self.datastores.borrow();
-        Some(datastores.places.get(&(owner.path.clone(), name.to_owned())).copied().flatten())
+        let place = datastores.places.get(&(owner.path.clone(), name.to_owned())).copied().flatten()?;
+        datastores.all.get(place).cloned()
     }
 }
 

@@ -124,12 +124,13 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// When there is none of that name, or it has errors of its own (which are reported there).
     pub fn datastore(&self, name: &str, path: &[&str]) -> Result<Arc<DatastoreDefinition>, Diagnostics> {
-        let Some(place) = self.compiler.datastore_place(self.env, name) else {
+        let Some(found) = self.compiler.datastore(self.env, name) else {
+            if super::datastores::names(self.env).any(|known| known == name) {
+                return Err(Diagnostics::new()); // its errors are told where it stands
+            }
             let wrong = self.error(codes::UNKNOWN_DATASTORE, path, format!("there is no datastore `{name}`"));
             return Err(wrong.suggest(name, super::datastores::names(self.env)).into());
         };
-        let found =
-            place.and_then(|place| self.compiler.datastores.borrow().get(place)).ok_or_else(Diagnostics::new)?;
         self.datastores.borrow_mut().insert(name.to_owned(), found.place);
         Ok(found)
     }
