@@ -124,7 +124,7 @@ fn a_query_reads_and_does_nothing_else() {
         ("SELECT id, id FROM things", "two columns"),
         ("SELECT '{{ x }}'", "write `:name`"),
         ("SELECT ?", "write `:name`"),
-        ("", "gives no rows"),
+        ("", "SQL is empty"),
     ] {
         let error = parsed(sql).map(drop).unwrap_err();
         assert!(error.contains(why), "{sql}: {error}");
