@@ -262,6 +262,7 @@ pub(crate) fn fit(value: Value, to: &Type) -> Result<Value, String> {
         Value::Float(number) if !number.is_finite() => Err(format!("{number} is no number that can be kept")),
         // Two ways to write one number would be two values to a store.
         Value::Decimal(number) => Ok(Value::Decimal(number.normalize())),
+        // And so are the two zeros.
         Value::Float(0.0) => Ok(Value::Float(0.0)),
         value => Ok(value),
     }

@@ -68,11 +68,11 @@ fn validator() -> jsonschema::Validator {
 /// Two kinds of datastores, told apart by their `type`.
 fn datastore() -> Value {
     let kind = |name: &str, own: Value| {
-        let mut properties = json!({ "type": { "const": name } });
+        let mut properties = json!({ "type": { "const": name, "description": "Its kind." } });
         properties.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
         json!({ "type": "object", "properties": properties, "required": ["type"], "additionalProperties": false })
     };
-    json!({ "oneOf": [kind("memory", json!({})), kind("sqlite", json!({ "path": { "type": "string" } }))] })
+    json!({ "oneOf": [kind("memory", json!({})), kind("sqlite", json!({ "path": { "type": "string", "description": "The file." } }))] })
 }
 
 fn json_of(text: &str) -> Value {
