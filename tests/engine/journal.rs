@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use flowrun::core::error::StepError;
 use flowrun::core::journal::{ItemRecord, Journal, MemoryJournal};
+use flowrun::llm::{BaseUrl, Environment};
+use flowrun_mock_llm::{Plan, Rule};
 use serde_json::Value as Json;
 
-use crate::support::{Engine, Till, registry};
+use crate::support::{Engine, Mock, Till, compiled, registry, repository};
 
 const PAYS: &str = "
 flow: pays
@@ -241,4 +243,31 @@ outputs: { first: each.first, last: each.last }
     assert_eq!(outputs.values.get("last").unwrap().to_json().unwrap(), serde_json::json!(["5c", "6c"]));
     let record = journal.item("each#1", 1).unwrap().unwrap();
     assert_eq!(record.result.unwrap(), ["6c".into(), "6a".into()], "in the order that the map collects them");
+}
+
+/// A reply that did not have its form, and the one that mended it, are two effects; neither is asked for again.
+#[test]
+fn a_repair_is_kept_beside_the_reply() {
+    const ASKS: &str = "
+flow: asks
+models: { m: {} }
+steps: { ask: { type: prompt, model: m, template: How many legs?, fields: { legs: integer } } }
+outputs: { legs: ask.legs }
+";
+    let mock = Mock::start(Plan {
+        replies: vec![Rule::new("", "four"), Rule::new("", "{\"legs\": 4}")],
+        ..Plan::default()
+    });
+    let journal = Arc::new(Noting::default());
+    let environment =
+        Environment { openai_base_url: Some(BaseUrl::new(mock.base_url())), ..Environment::default() };
+    for calls in [2, 2] {
+        let compiled = compiled(ASKS, &registry()).unwrap();
+        let engine = Engine::asking(compiled, &repository("tests"), &environment).journal(journal.clone());
+        let outputs = engine.run(BTreeMap::new()).unwrap();
+        assert_eq!(outputs.values.get("legs").unwrap().as_i64(), Some(4));
+        assert_eq!(mock.counters().requests, calls);
+    }
+    let keys: Vec<_> = journal.kept.lock().unwrap().keys().cloned().collect();
+    assert_eq!(keys, ["ask#1!repair", "ask#1!reply"]);
 }

@@ -339,7 +339,7 @@ const PROMPTS: Codes = &[
     (
         "model.structure",
         "the reply does not have the form that `fields` or `output_schema` says, and the model, shown its reply and what is \
-         wrong with it, did not mend it (an offline text is asked once). The details keep both replies as they came. Retry \
+         wrong with it, did not mend it (an offline text is asked once). The details keep both as they came, `reply` and `first`. Retry \
          the step, `retry_on: [model.structure]`, take another `mode`, or say in the prompt what each field means.",
     ),
     (

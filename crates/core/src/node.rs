@@ -309,7 +309,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, NodeError> {
         match self.current {
-            Some(entry) => seed.deserialize(&entry.value),
+            Some(entry) => seed.deserialize(&entry.value).map_err(|e| e.at(&entry.value.span)),
             None => Err(de::Error::custom("a value was asked for before its key")),
         }
     }

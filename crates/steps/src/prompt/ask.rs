@@ -69,7 +69,7 @@ impl Prompt {
         let shown = if first.is_empty() { "(no answer)" } else { &first };
         request.messages.push(Message::assistant(shown));
         request.messages.push(Message::user(Form::complaint(&problems, self.mode())));
-        let failed = |error: StepError| error.detail("first reply", first.clone());
+        let failed = |error: StepError| error.detail("first", first.clone());
         let again = self.call(cx, model, "repair", &mut request).await.map_err(failed)?;
         let text = written(&again).to_owned();
         let outputs = form.read(&text).map_err(|problems| failed(unfit(model, &problems, &text)))?;
@@ -161,19 +161,11 @@ fn written(reply: &Reply) -> &str {
 
 /// The error of a reply that does not have its form, after the model was told so.
 fn unfit(model: &BoundModel, problems: &[String], text: &str) -> StepError {
-    let more = match problems.len() {
-        0 | 1 => String::new(),
-        n => format!(" (and {} more)", n - 1),
-    };
-    let first = problems.first().map_or("", String::as_str);
-    let mut error = StepError::new("model.structure", format!("the reply does not have its form: {first}{more}"))
+    let message = format!("the reply does not have its form: {}", problems.join("; "));
+    StepError::new("model.structure", message)
         .detail("model", described(model))
         .detail("reply", text)
-        .help("change the prompt, take another `mode`, or list `model.structure` in a retry's `retry_on`");
-    for problem in problems.iter().skip(1) {
-        error = error.detail("and", problem.as_str());
-    }
-    error
+        .help("change the prompt, take another `mode`, or list `model.structure` in a retry's `retry_on`")
 }
 
 fn usage_of(reply: &Reply) -> Usage {

@@ -310,10 +310,6 @@ impl JsonSchema for Shape {
         "Shape".into()
     }
 
-    fn inline_schema() -> bool {
-        true
-    }
-
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"anyOf": [
             {"type": "string"},
