@@ -1,5 +1,6 @@
 //! Runs that are kept: killed at any moment, stopped, changed under their feet, and gone on with.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -83,6 +84,13 @@ fn killed(mock: &Mock) -> Sandbox {
     sandbox
 }
 
+/// The rows that were written, accepted and rejected, by file. The manifest also tells of tries, which differ.
+fn rows_of(sandbox: &Sandbox) -> BTreeMap<String, Vec<u8>> {
+    let mut files = sandbox.files("out");
+    files.remove("loans.manifest.json");
+    files
+}
+
 /// What was said, without the id of the run and the times.
 fn said(sandbox: &Sandbox, ran: &Ran) -> String {
     let ages = regex::Regex::new(r"\d+ (s|min) ago|\d+ of 40|\d+ (finished item|effect)s").unwrap();
@@ -107,7 +115,8 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes_and_no_call_is_made_twice() 
     let undisturbed = Mock::start(plan(0.0));
     let sandbox = quick(Sandbox::with_flows().models(&undisturbed));
     sandbox.must_run([JUSTIFY, "-i", &rows, "--no-journal"]);
-    let expected = (sandbox.read("out/loans.json"), sandbox.files("out").remove("out/loans.rejected.jsonl"));
+    let expected = rows_of(&sandbox);
+    assert!(expected.contains_key("loans.json") && expected.contains_key("loans.rejected.jsonl"));
 
     let mock = Mock::start(plan(30.0));
     let sandbox = quick(Sandbox::with_flows().models(&mock));
@@ -129,8 +138,7 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes_and_no_call_is_made_twice() 
     }
     let ran = sandbox.run(&command);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let got = (sandbox.read("out/loans.json"), sandbox.files("out").remove("out/loans.rejected.jsonl"));
-    assert!(got == expected, "the dataset differs from that of an undisturbed run");
+    assert!(rows_of(&sandbox) == expected, "the dataset differs from that of an undisturbed run");
     let counters = mock.counters();
     assert!(killed > 0 && counters.completed_again <= killed * parallel, "{counters:?} after {killed} kills");
 }
@@ -260,6 +268,11 @@ fn a_torn_line_is_dropped_and_a_damaged_one_is_told() {
     let ran = sandbox.run(["resume"]);
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("is damaged: its checksum does not fit"), "{}", ran.stderr);
+    // A number that cannot be counted is not told as 0.
+    let listed = sandbox.must_run(["runs"]).stdout;
+    assert!(listed.contains("is damaged") && !listed.contains(" of 40"), "{listed}");
+    let json: Value = serde_json::from_str(&sandbox.must_run(["runs", "--json"]).stdout).unwrap();
+    assert!(json[0]["items"].is_null() && json[0]["problem"].as_str().unwrap().contains("is damaged"), "{json}");
 }
 
 #[test]
@@ -342,6 +355,29 @@ fn a_run_can_be_kept_in_a_folder_of_its_own_or_not_at_all() {
     sandbox.must_run(["flow.yaml", "--no-journal"]);
     sandbox.must_run(["flow.yaml", "--preview", "2"]);
     assert!(!sandbox.path(".flowrun").exists());
+}
+
+#[test]
+fn a_flow_from_standard_input_goes_on_unless_it_held_a_secret() {
+    let mock = Mock::start(Plan::default());
+    let stopped = |flow: &str| {
+        let sandbox = Sandbox::new().env("OPENAI_BASE_URL", mock.base_url()).env("OPENAI_API_KEY", Mock::KEY);
+        sandbox.write("stdin", flow);
+        let mut command = sandbox.command(["-", "-i", "nothing=null"]);
+        command.stdin(std::fs::File::open(sandbox.path("stdin")).unwrap());
+        assert_eq!(command.output().unwrap().status.code(), Some(1), "its last step prints a null");
+        let ran = sandbox.run(["resume"]);
+        assert!(!sandbox.files(".flowrun").values().any(|f| String::from_utf8_lossy(f).contains("sk-typed")));
+        ran
+    };
+    let flow = ASK.replace("flows:\n", "  stop: { type: template, template: \"{{ nothing }}\" }\nflows:\n");
+    let flow = flow.replace("inputs: {", "inputs: { nothing: any,");
+    let ran = stopped(&flow);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("error[template.failed]"), "{}", ran.stderr);
+    let ran = stopped(&flow.replace("retry:", "api_key: sk-typed, retry:"));
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("came from standard input and held a secret"), "{}", ran.stderr);
 }
 
 #[test]

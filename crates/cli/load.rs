@@ -103,10 +103,13 @@ pub(crate) fn load_text(
     warnings.extend(compiled.warnings.clone());
     let digest = digest.finalize().to_hex().to_string();
     let secrets = secrets_of(text, name, &folder, allow);
+    let written = String::from_utf8_lossy(text);
+    let shown = without_secrets(&written);
     let record = FlowRecord {
         name: compiled.flow.name.to_string(),
         file: file.to_owned(),
-        text: without_secrets(&String::from_utf8_lossy(text)),
+        hidden: shown != written,
+        text: shown,
         inlined: parsed
             .files
             .iter()

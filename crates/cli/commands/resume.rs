@@ -60,6 +60,11 @@ fn go_on(
     (again.quiet, again.json) = (args.quiet, args.json);
     again.keep = KeepArgs { durable: args.durable, ..KeepArgs::default() };
     let from_stdin = folder.run.flow.file == std::path::Path::new("-");
+    if from_stdin && folder.run.flow.hidden {
+        let message = format!("the flow of the run {} came from standard input and held a secret", folder.id());
+        let help = "secrets are not kept; begin again, with the flow in a file or the secret in the environment";
+        return Err(Stop::usage(message).help(help));
+    }
     let text = from_stdin.then(|| folder.run.flow.text.clone());
     let prepared = prepare(registry, &again, screen, text.as_deref())?;
     let options = OpenOptions { durable: args.durable, ..options };

@@ -39,7 +39,7 @@ pub(super) fn stopped(error: JournalError) -> Stop {
     let stop = Stop::usage(error.to_string());
     match error {
         JournalError::InUse { .. } => stop.help("wait for it, or stop that process"),
-        JournalError::Missing(_) | JournalError::Damaged { .. } => {
+        JournalError::Missing(_) | JournalError::Damaged { .. } | JournalError::Changed { .. } => {
             stop.help("the folder was changed by something else than flowrun; `flowrun rm` removes the run")
         }
         JournalError::Newer { .. } => stop.help("use the version of flowrun that made it, or a later one"),
@@ -119,26 +119,13 @@ pub(super) fn list(as_json: bool) -> Result<(), Stop> {
     }
     let mut text = String::new();
     for found in &runs {
-        let flow = match &found.run {
-            Ok(run) => run.flow.name.clone(),
-            Err(error) => format!("({error})"),
+        let (id, status, age) = (&found.id, found.status.word(), age_in_words(found.age));
+        let (items, failed, flow) = match counted(found) {
+            Ok((flow, rows)) => (items_in_words(&rows), failed_in_words(&rows), flow),
+            Err(problem) => ("?".to_owned(), String::new(), problem),
         };
-        let rows = rows_of(&found.path).unwrap_or_default();
-        let (asked, done, failed) = totals(&rows);
-        let items = match asked {
-            0 if done == 0 => "–".to_owned(),
-            0 => thousands(done),
-            asked => format!("{} of {}", thousands(done), thousands(asked)),
-        };
-        let failed = if failed > 0 { format!("{} failed", thousands(failed)) } else { String::new() };
-        let age = age_in_words(found.age);
         // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "{:<6} {:<9} {items:>20} items  {failed:<14} {age:>12}  {flow}",
-            found.id,
-            found.status.word()
-        );
+        let _ = writeln!(text, "{id:<6} {status:<9} {items:>20} items  {failed:<14} {age:>12}  {flow}");
     }
     if text.is_empty() {
         text.push_str("no run is kept here\n");
@@ -146,6 +133,29 @@ pub(super) fn list(as_json: bool) -> Result<(), Stop> {
     print_out(&text)
 }
 
+/// The flow of a run and what its journal holds, or why that cannot be told.
+fn counted(found: &Found) -> Result<(String, Rows), String> {
+    let run = found.run.as_ref().map_err(ToString::to_string)?;
+    let rows = rows_of(&found.path).map_err(|e| e.to_string())?;
+    Ok((run.flow.name.clone(), rows))
+}
+
+fn items_in_words(rows: &Rows) -> String {
+    match totals(rows) {
+        (0, 0, _) => "–".to_owned(),
+        (0, done, _) => thousands(done),
+        (asked, done, _) => format!("{} of {}", thousands(done), thousands(asked)),
+    }
+}
+
+fn failed_in_words(rows: &Rows) -> String {
+    match totals(rows) {
+        (.., 0) => String::new(),
+        (.., failed) => format!("{} failed", thousands(failed)),
+    }
+}
+
+/// Items of maps of the top flow: asked for, done, failed.
 fn totals(rows: &Rows) -> (u64, u64, u64) {
     rows.maps.values().fold((0, 0, 0), |(asked, done, failed), map| {
         (asked + map.asked.unwrap_or(0), done + map.done, failed + map.failed)
@@ -153,16 +163,19 @@ fn totals(rows: &Rows) -> (u64, u64, u64) {
 }
 
 fn described(found: &Found) -> Value {
-    let rows = rows_of(&found.path).unwrap_or_default();
-    let (asked, done, failed) = totals(&rows);
+    let counted = counted(found);
+    let items = counted.as_ref().ok().map(|(_, rows)| {
+        let (asked, done, failed) = totals(rows);
+        json!({"asked": asked, "done": done, "failed": failed})
+    });
     json!({
         "run": found.id,
         "flow": found.run.as_ref().ok().map(|run| &run.flow.name),
         "file": found.run.as_ref().ok().map(|run| &run.flow.file),
         "seed": found.run.as_ref().ok().map(|run| run.seed),
         "status": found.status,
-        "problem": found.run.as_ref().err().map(ToString::to_string),
-        "items": {"asked": asked, "done": done, "failed": failed},
+        "problem": counted.err(),
+        "items": items,
         "seconds_ago": found.age.as_secs(),
         "usage": found.state.as_ref().map(|state| &state.usage),
     })

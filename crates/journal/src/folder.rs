@@ -16,6 +16,8 @@ const STATE_FILE: &str = "state.json";
 const LOCK_FILE: &str = "lock";
 /// Finished runs that are kept.
 const FINISHED_KEPT: usize = 20;
+/// How long a process may take from making a run's folder to holding it.
+const BEGINNING: Duration = Duration::from_secs(60);
 /// A journal of so many bytes holds no more than its first line.
 const EMPTY_JOURNAL: u64 = 40;
 /// Letters and digits that nobody takes for one another.
@@ -37,6 +39,9 @@ pub struct FlowRecord {
     pub environment: BTreeMap<String, Option<String>>,
     /// The variables that it reads into secret places; their values are not kept.
     pub secrets: Vec<String>,
+    /// Whether the text held secrets itself, which are hidden in what is kept of it.
+    #[serde(default)]
+    pub hidden: bool,
 }
 
 impl FlowRecord {
@@ -383,11 +388,23 @@ pub fn prune(runs: &Path) -> Result<(), JournalError> {
     for entry in std::fs::read_dir(runs).map_err(JournalError::io(runs, "read"))? {
         let path = entry.map_err(JournalError::io(runs, "read"))?.path();
         let empty = std::fs::metadata(path.join(JOURNAL_FILE)).map_or(0, |m| m.len()) <= EMPTY_JOURNAL;
-        if path.is_dir() && empty && !path.join(RUN_FILE).exists() && lock(&path, &id_of(&path)).is_ok() {
+        if path.is_dir()
+            && empty
+            && !path.join(RUN_FILE).exists()
+            && is_left(&path)
+            && lock(&path, &id_of(&path)).is_ok()
+        {
             std::fs::remove_dir_all(&path).map_err(JournalError::io(&path, "removed"))?;
         }
     }
     Ok(())
+}
+
+/// Whether a folder is so old that no process is about to begin a run in it.
+fn is_left(folder: &Path) -> bool {
+    let made = std::fs::metadata(folder).and_then(|m| m.modified()).ok();
+    let made = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    made.is_some_and(|made| since_1970().saturating_sub(made) > BEGINNING)
 }
 
 fn id_of(path: &Path) -> String {
@@ -544,6 +561,19 @@ mod tests {
         std::fs::write(path.join(JOURNAL_FILE), "").unwrap();
         std::fs::remove_file(path.join(RUN_FILE)).unwrap();
         assert!(said(&path).contains("run.json` is missing"));
+    }
+
+    #[test]
+    fn a_folder_that_somebody_is_about_to_hold_is_left_alone() {
+        let runs = tempfile::tempdir().unwrap();
+        let (fresh, left) = (runs.path().join("new1"), runs.path().join("old1"));
+        for folder in [&fresh, &left] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let long_ago = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        File::open(&left).unwrap().set_modified(long_ago).unwrap();
+        prune(runs.path()).unwrap();
+        assert_eq!((fresh.exists(), left.exists()), (true, false));
     }
 
     #[test]

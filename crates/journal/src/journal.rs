@@ -191,12 +191,12 @@ impl FileJournal {
     /// What is kept at a place.
     fn read(&self, place: Place) -> Result<String, JournalError> {
         let bytes = line_at(&mut locked(&self.reader), place).map_err(JournalError::io(&self.path, "read"))?;
-        let damaged = |why| JournalError::Damaged { path: self.path.clone(), line: 0, why };
-        let line = decode(&bytes).map_err(damaged)?;
+        let changed = |why| JournalError::Changed { path: self.path.clone(), why };
+        let line = decode(&bytes).map_err(changed)?;
         match (line.value, line.large) {
             (Some(value), _) => Ok(value.get().to_owned()),
             (None, Some(digest)) => self.read_large(&digest),
-            (None, None) => Err(damaged("it keeps nothing".to_owned())),
+            (None, None) => Err(changed("it keeps nothing".to_owned())),
         }
     }
 
@@ -207,7 +207,7 @@ impl FileJournal {
         }
         let text = std::fs::read_to_string(&path).map_err(JournalError::io(&path, "read"))?;
         if blake3::hash(text.as_bytes()).to_hex().as_str() != digest {
-            return Err(JournalError::Damaged { path, line: 1, why: "its digest does not fit".to_owned() });
+            return Err(JournalError::Changed { path, why: "its digest does not fit".to_owned() });
         }
         Ok(text)
     }

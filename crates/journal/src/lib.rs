@@ -60,6 +60,14 @@ pub enum JournalError {
         /// What is wrong with it.
         why: String,
     },
+    /// It is not what it was when the run was opened.
+    #[error("`{}` was changed while the run went on: {why}", .path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        why: String,
+    },
     /// The folder holds something else.
     #[error("`{}` is no run's folder", .0.display())]
     NoRun(PathBuf),
