@@ -8,6 +8,7 @@ use flowrun_core::error::StepError;
 use flowrun_core::events::ItemCounts;
 use flowrun_core::execute::{OnItemError, StepCx, StopAfter, Target};
 use flowrun_core::late::Late;
+use flowrun_core::table::Table;
 use flowrun_core::words::plural;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -146,7 +147,7 @@ fn too_few(scope: &Scope<'_>, rows: u64, most: u64) -> Diagnostic {
 
 /// Tables that can be drawn on, or why one cannot.
 pub(super) fn growable(sources: &[(Arc<str>, Source)]) -> Result<(), StepError> {
-    let fixed = sources.iter().find(|(_, source)| !source.table().is_some_and(|table| table.growable()));
+    let fixed = sources.iter().find(|(_, source)| !source.table().is_some_and(Table::growable));
     let Some((name, source)) = fixed else { return Ok(()) };
     let is = source.table().map_or_else(|| "is no table".to_owned(), |table| format!("has {table}"));
     let message = format!("rows of `{name}` are drawn until enough are accepted, and it cannot grow: it {is}");
