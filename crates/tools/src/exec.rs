@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowrun_core::compile::Scope;
 use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::StepError;
 use flowrun_core::execute::ToolCx;
@@ -27,7 +28,7 @@ pub const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A call is the line `{"call": {"text": "a b"}, "id": 1}`; the answer is `{"result": 2}` or `{"error": "why"}`. Without
 /// `arguments` the program says itself what it takes and gives, when the flow is checked: the answer to `{"describe": {},
 /// "id": 0}` is `{"result": {"description": "…", "arguments": SCHEMA, "results": SCHEMA}}`, each a JSON schema.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exec {
     /// The program and its arguments. No shell reads them. A name is looked for in the folders of `PATH`, a path is relative
@@ -63,14 +64,16 @@ fn usual_line() -> usize {
     USUAL_LINE
 }
 
-impl ToolKind for Exec {
-    const TYPE: &'static str = "exec";
-
-    fn tool(self, scope: &ToolScope<'_>) -> Result<Arc<dyn Tool>, Diagnostics> {
+impl Exec {
+    /// The program.
+    ///
+    /// # Errors
+    /// All that can be said against it before it is started.
+    pub fn program(&self, scope: &Scope<'_>) -> Result<Program, Diagnostics> {
         let program = Program {
-            command: self.command,
-            env: self.env,
-            folder: scope.scope.folder().to_owned(),
+            command: self.command.clone(),
+            env: self.env.clone(),
+            folder: scope.folder().to_owned(),
             workers: self.workers.get().into(),
             timeout: self.timeout,
             longest_line: self.max_line_bytes,
@@ -80,9 +83,15 @@ impl ToolKind for Exec {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             wrong.push(scope.bad(&path, why));
         }
-        if wrong.has_errors() {
-            return Err(wrong);
-        }
+        if wrong.has_errors() { Err(wrong) } else { Ok(program) }
+    }
+}
+
+impl ToolKind for Exec {
+    const TYPE: &'static str = "exec";
+
+    fn tool(self, scope: &ToolScope<'_>) -> Result<Arc<dyn Tool>, Diagnostics> {
+        let program = self.program(scope.scope)?;
         let described = match (scope.arguments, scope.results) {
             (Some(arguments), _) => {
                 Description { arguments: arguments.to_vec(), results: scope.listed_results(), ..Description::default() }
@@ -134,7 +143,8 @@ impl Tool for ExecTool {
     ) -> BoxFuture<'a, Result<Value, StepError>> {
         async move {
             let pool = cx.held(&self.key, || Pool::new(self.program.clone()));
-            Ok(pool.call(Call::With(arguments)).await?.result)
+            let reply = pool.call(Call::With(arguments)).await?;
+            Ok(self.described.value(reply.result))
         }
         .boxed()
     }

@@ -10,6 +10,7 @@ use crate::schema;
 use crate::signature::Port;
 use crate::spec::{InputSpec, Next, StepSpec, ToolSpec};
 use crate::tool::{ToolDefinition, ToolScope};
+use crate::types::Kind;
 
 /// All definitions so far.
 #[derive(Default)]
@@ -154,8 +155,20 @@ impl Compiler<'_> {
             definition.idempotent = idempotent;
         }
         definition.span = written.name.span.clone();
+        no_tables(&definition, &tool_scope).into_result()?;
         Ok(definition)
     }
+}
+
+/// A table is a recipe: it cannot be told to what is outside of the engine, and no record can hold it.
+fn no_tables(tool: &ToolDefinition, scope: &ToolScope<'_>) -> Diagnostics {
+    let mut wrong = Diagnostics::new();
+    let ports = tool.arguments.iter().chain(&tool.results);
+    for port in ports.filter(|port| !tool.tool.keeps_itself() && port.value_type.kind == Kind::Table) {
+        let problem = scope.bad(&[], format!("`{}` of the tool `{}` cannot be a table", port.name, tool.name));
+        wrong.push(problem.help("take rows as `[object]`"));
+    }
+    wrong
 }
 
 /// What a step would call a wrong configuration is one of a tool here.

@@ -75,6 +75,11 @@ impl<'a> ToolCx<'a> {
         &self.tool.name
     }
 
+    /// Whether the call may be made twice without harm.
+    pub fn idempotent(&self) -> bool {
+        self.tool.idempotent
+    }
+
     /// The key of the call, which is unique within the visit of the step.
     pub fn key(&self) -> &'a str {
         self.key

@@ -105,10 +105,23 @@ pub struct Description {
     pub arguments: Vec<Port>,
     /// What it gives.
     pub results: Vec<Port>,
+    /// Whether what it gives is an object with the results, and not the only one itself.
+    pub several: bool,
     /// The branches that it can take, of a program that is a step.
     pub branches: Vec<String>,
     /// Whether it may be called twice without harm, where it says so.
     pub idempotent: Option<bool>,
+}
+
+impl Description {
+    /// What a tool gives for an answer of the program: the only result itself, also where the program puts it into an
+    /// object.
+    pub fn value(&self, answer: Value) -> Value {
+        match (self.results.as_slice(), &answer) {
+            ([only], Value::Object(object)) if self.several => object.get(&only.name).cloned().unwrap_or_default(),
+            _ => answer,
+        }
+    }
 }
 
 /// Asks a program what it takes and gives, by starting it.
@@ -162,6 +175,7 @@ fn read_description(said: &Json) -> Result<Description, String> {
         description: said.get("description").and_then(text),
         arguments,
         results,
+        several: said.get("results").is_some_and(|schema| schema.get("properties").is_some()),
         branches,
         idempotent: said.get("idempotent").and_then(Json::as_bool),
     })
@@ -174,9 +188,9 @@ mod tests {
     #[test]
     fn an_answer_has_a_result_or_an_error() {
         let read = |line: &str| Reply::read(line.as_bytes(), 7);
-        let result = |value: Value| Ok(Reply { result: value, branch: None });
-        assert_eq!(read(r#"{"result": 2, "id": 7}"#).unwrap().ok(), result(Value::Int(2)).ok());
-        assert_eq!(read(r#"{"result": null}"#).unwrap().ok(), result(Value::Null).ok());
+        let result = |value: Value| Some(Reply { result: value, branch: None });
+        assert_eq!(read(r#"{"result": 2, "id": 7}"#).unwrap().ok(), result(Value::Int(2)));
+        assert_eq!(read(r#"{"result": null}"#).unwrap().ok(), result(Value::Null));
         assert_eq!(read(r#"{"result": {}, "branch": "no"}"#).unwrap().unwrap().branch.as_deref(), Some("no"));
         let failed = read(r#"{"error": {"type": "ValueError", "message": "empty"}}"#).unwrap().unwrap_err();
         assert_eq!((failed.code.as_ref(), failed.message.as_str()), ("tool.failed", "empty"));

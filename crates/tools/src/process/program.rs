@@ -70,14 +70,14 @@ impl Program {
     /// # Errors
     /// `tool.start` when one is not set.
     pub(super) fn environment(&self) -> Result<Vec<(&str, OsString)>, StepError> {
-        let one = |name: &String| {
+        fn one<'p>(program: &Program, name: &'p str) -> Result<(&'p str, OsString), StepError> {
             let value = env::var_os(name).ok_or_else(|| {
-                let message = format!("the variable `{name}`, which `{}` gets, is not set", self.name());
+                let message = format!("the variable `{name}`, which `{}` gets, is not set", program.name());
                 StepError::new("tool.start", message).help("set it, or take it out of `env:`")
             })?;
-            Ok((name.as_str(), value))
-        };
-        self.env.iter().map(one).collect()
+            Ok((name, value))
+        }
+        self.env.iter().map(|name| one(self, name)).collect()
     }
 
     /// A text without the values that it was given, which are secrets as often as not.
