@@ -8,4 +8,4 @@ for line in sys.stdin:
         answer = {"description": "Counts words.", "arguments": TEXT, "results": {"type": "integer"}}
     else:
         answer = len(asked["call"]["text"].split())
-    print(json.dumps({"result": answer}), flush=True)
+    print(json.dumps({"id": asked["id"], "result": answer}), flush=True)

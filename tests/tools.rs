@@ -156,7 +156,7 @@ flow: hangs
 tools:
   pay:
     type: exec
-    command: [sh, -c, 'read -r line; if [ -e calls ]; then echo >> calls; echo "{\"result\": 7}"; else echo > calls; fi; read -r line']
+    command: [sh, -c, 'read -r line; if [ -e calls ]; then echo >> calls; echo "{\"id\": 0, \"result\": 7}"; else echo > calls; fi; read -r line']
     arguments: {}
     results: { paid: integer? }
     idempotent: false
@@ -232,7 +232,7 @@ fn a_program_is_told_when_nothing_comes_any_more() {
         r#"
 flow: ends
 tools:
-  end: { type: exec, command: [sh, -c, 'while read -r line; do echo "{\"result\": \"\"}"; done; echo > end'], arguments: {} }
+  end: { type: exec, command: [sh, -c, 'while read -r line; do id=$(expr "$line" : "..id..\([0-9]*\)"); echo "{\"id\": $id, \"result\": \"\"}"; done; echo > end'], arguments: {} }
 steps:
   call: { type: tool, tool: end }
 "#,
@@ -252,7 +252,7 @@ flow: together
 tools:
   meet:
     type: exec
-    command: [sh, -c, 'while read -r line; do echo > here.$$; until [ "$(ls here.* | wc -l)" -ge 2 ]; do sleep 0.01; done; echo "{\"result\": 1}"; done']
+    command: [sh, -c, 'while read -r line; do id=$(expr "$line" : "..id..\([0-9]*\)"); echo > here.$$; until [ "$(ls here.* | wc -l)" -ge 2 ]; do sleep 0.01; done; echo "{\"id\": $id, \"result\": 1}"; done']
     arguments: { n: integer }
     results: { one: integer }
     workers: 2
@@ -278,7 +278,7 @@ fn what_a_program_is_given_is_not_told() {
         r#"
 flow: secret
 tools:
-  tell: { type: exec, command: [sh, -c, 'read -r line; echo "$PASSPHRASE" >&2; echo "{\"error\": \"$PASSPHRASE\"}"; read -r line'], env: [PASSPHRASE], arguments: {} }
+  tell: { type: exec, command: [sh, -c, 'read -r line; echo "$PASSPHRASE" >&2; echo "{\"id\": 0, \"error\": \"$PASSPHRASE\"}"; read -r line'], env: [PASSPHRASE], arguments: {} }
   die: { type: exec, command: [sh, -c, 'read -r line; echo "it is $PASSPHRASE" >&2; exit 3'], env: [PASSPHRASE], arguments: {} }
 steps:
   told: { type: tool, tool: tell, raise_errors: false }
@@ -297,7 +297,7 @@ steps:
 fn a_program_lies_beside_its_flow() {
     let sandbox = Sandbox::new();
     sandbox.write("below/answer.sh", "#!/bin/sh\nwhile read -r line; do cat answer.json; done\n");
-    sandbox.write("below/answer.json", "{\"result\": \"found\"}\n");
+    sandbox.write("below/answer.json", "{\"id\": 0, \"result\": \"found\"}\n");
     let command = "command: [sh, answer.sh]";
     sandbox.write(
         "below/flow.yaml",

@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 const DOC: &str = "A step that a program does: it says its ports itself when the flow is checked, and answers one line of JSON \
                    for each visit. The messages are those of an `exec` tool; a description may also name `branches`, and \
-                   then each answer says which it takes, `{\"result\": {…}, \"branch\": \"enough\"}`.";
+                   then each answer says which it takes: `{\"id\": 1, \"result\": {…}, \"branch\": \"enough\"}`.";
 
 /// The result under which the branch is kept; no output has such a name.
 const BRANCH: &str = "!branch";
@@ -143,7 +143,7 @@ impl Step for ExecStep {
         let program = self.program.program(scope)?;
         let described = describe(&program).map_err(|error| {
             let wrong = scope.bad(&["command"], error.message);
-            wrong.help("the program of a step answers `{\"describe\": {}}`; see `docs/tools.md`")
+            wrong.help("the program of a step answers `describe`; see `docs/tools.md`")
         })?;
         let signature = Signature::new(described.arguments.clone(), described.results.clone());
         let signature = match described.branches.as_slice() {

@@ -25,14 +25,16 @@ pub const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A program that answers calls on its standard input, one JSON object a line. It is started once and called many times.
 ///
-/// A call is the line `{"call": {"text": "a b"}, "id": 1}`; the answer is `{"result": 2}` or `{"error": "why"}`. Without
-/// `arguments` the program says itself what it takes and gives, when the flow is checked: the answer to `{"describe": {},
-/// "id": 0}` is `{"result": {"description": "…", "arguments": SCHEMA, "results": SCHEMA}}`, each a JSON schema.
+/// A call is the line `{"id": 1, "call": {"text": "a b"}}`; the answer is `{"id": 1, "result": 2}`, or `"error": "why"` in
+/// its place. Without `arguments` the program says itself what it takes and gives, when the flow is checked: to `{"id": 0,
+/// "describe": {}}` it answers an object with `description`, `arguments` and `results`, the last two as JSON schemas.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exec {
-    /// The program and its arguments. No shell reads them. A name is looked for in the folders of `PATH`, a path is relative
-    /// to the flow's file, and so is the folder that the program works in.
+    /// The program and its arguments; no shell reads them.
+    ///
+    /// A name is looked for in the folders of `PATH`, a path is relative to the flow's file. The program works in the folder
+    /// of the flow's file.
     #[schemars(length(min = 1))]
     command: Vec<String>,
     /// The variables of the environment that the program gets, by name. It gets no others.
@@ -102,7 +104,7 @@ impl ToolKind for Exec {
             }
             (None, None) => describe(&program).map_err(|error| {
                 let problem = scope.bad(&["command"], error.message);
-                problem.help("list `arguments:` and `results:`, or let the program answer `{\"describe\": {}}`")
+                problem.help("list `arguments:` and `results:`, or let the program answer `describe`")
             })?,
         };
         Ok(Arc::new(ExecTool { key: program.key(), program, described }))

@@ -1,9 +1,12 @@
 //! The messages: one JSON object a line.
 //!
 //! ```text
-//! {"describe": {}, "id": 0}            {"result": {"arguments": …, "results": …}}
-//! {"call": {"text": "a b"}, "id": 1}   {"result": 2}   or   {"error": "the text is empty"}
+//! {"id": 0, "describe": {}}            {"id": 0, "result": {"arguments": …, "results": …}}
+//! {"id": 1, "call": {"text": "a b"}}   {"id": 1, "result": 2}   or   {"id": 1, "error": "the text is empty"}
 //! ```
+//!
+//! An answer names what it answers: a program that says one line too many would otherwise give each call the answer to
+//! the one before, and nobody would see it.
 
 use flowrun_core::error::StepError;
 use flowrun_core::signature::Port;
@@ -35,16 +38,16 @@ pub struct Reply {
 
 #[derive(Serialize)]
 struct CallLine<'a> {
-    call: &'a Object,
     id: u64,
+    call: &'a Object,
 }
 
 impl Call<'_> {
     /// The line that asks it.
     pub(super) fn line(self, id: u64) -> Result<Vec<u8>, StepError> {
         let mut line = match self {
-            Self::Describe => json!({ "describe": {}, "id": id }).to_string().into_bytes(),
-            Self::With(call) => serde_json::to_vec(&CallLine { call, id })
+            Self::Describe => json!({ "id": id, "describe": {} }).to_string().into_bytes(),
+            Self::With(call) => serde_json::to_vec(&CallLine { id, call })
                 .map_err(|e| StepError::new("tool.arguments", format!("the arguments cannot be sent: {e}")))?,
         };
         line.push(b'\n');
@@ -62,9 +65,12 @@ impl Reply {
         if let Some(unknown) = message.iter().map(|(key, _)| &**key).find(|key| !known.contains(key)) {
             return Err(format!("it has an unknown key `{}`", unknown.escape_debug()));
         }
-        let echoed = message.get("id").filter(|echoed| !echoed.is_null());
-        if echoed.is_some_and(|echoed| echoed.as_i64() != i64::try_from(id).ok()) {
-            return Err("it answers another call".to_owned());
+        match message.get("id") {
+            None => return Err("it has no `id`, that of the call".to_owned()),
+            Some(echoed) if echoed.as_i64() != i64::try_from(id).ok() => {
+                return Err("its `id` is that of another call".to_owned());
+            }
+            Some(_) => {}
         }
         let branch = match message.get("branch") {
             None | Some(Value::Null) => None,
@@ -189,25 +195,27 @@ mod tests {
     fn an_answer_has_a_result_or_an_error() {
         let read = |line: &str| Reply::read(line.as_bytes(), 7);
         let result = |value: Value| Some(Reply { result: value, branch: None });
-        assert_eq!(read(r#"{"result": 2, "id": 7}"#).unwrap().ok(), result(Value::Int(2)));
-        assert_eq!(read(r#"{"result": null}"#).unwrap().ok(), result(Value::Null));
-        assert_eq!(read(r#"{"result": {}, "branch": "no"}"#).unwrap().unwrap().branch.as_deref(), Some("no"));
-        let failed = read(r#"{"error": {"type": "ValueError", "message": "empty"}}"#).unwrap().unwrap_err();
+        assert_eq!(read(r#"{"id": 7, "result": 2}"#).unwrap().ok(), result(Value::Int(2)));
+        assert_eq!(read(r#"{"id": 7, "result": null}"#).unwrap().ok(), result(Value::Null));
+        assert_eq!(read(r#"{"id": 7, "result": {}, "branch": "no"}"#).unwrap().unwrap().branch.as_deref(), Some("no"));
+        let failed = read(r#"{"id": 7, "error": {"type": "ValueError", "message": "empty"}}"#).unwrap().unwrap_err();
         assert_eq!((failed.code.as_ref(), failed.message.as_str()), ("tool.failed", "empty"));
         assert_eq!(failed.details, [("type".into(), "ValueError".to_owned())]);
-        assert_eq!(read(r#"{"error": "empty"}"#).unwrap().unwrap_err().message, "empty");
+        assert_eq!(read(r#"{"id": 7, "error": "empty"}"#).unwrap().unwrap_err().message, "empty");
         for wrong in [
             "",
             "hello",
             "3",
             "{}",
-            r#"{"result": 1, "error": "x"}"#,
+            r#"{"id": 7}"#,
+            r#"{"result": 1}"#,
+            r#"{"id": 7, "result": 1, "error": "x"}"#,
             r#"{"result": 1, "id": 8}"#,
             r#"{"result": 1, "id": "7"}"#,
-            r#"{"result": 1, "log": "x"}"#,
-            r#"{"error": 3}"#,
-            r#"{"error": {"type": "x"}}"#,
-            r#"{"result": 1, "branch": 2}"#,
+            r#"{"id": 7, "result": 1, "log": "x"}"#,
+            r#"{"id": 7, "error": 3}"#,
+            r#"{"id": 7, "error": {"type": "x"}}"#,
+            r#"{"id": 7, "result": 1, "branch": 2}"#,
             "\u{0}",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");

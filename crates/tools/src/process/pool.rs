@@ -53,8 +53,8 @@ impl Pool {
                 let message = format!("what `{}` answered is no message: {why}", self.program.name());
                 let answer = self.program.redact(excerpt(&answer));
                 let error = StepError::new("tool.protocol", message).detail("answer", answer);
-                let help = "it answers each line with one line, `{\"result\": …}` or `{\"error\": …}`; what it says besides goes to standard error";
-                Err(worker.with_stderr(&self.program, error.help(help)))
+                let help = "it answers each line with one line, `{\"id\": …, \"result\": …}` or `{\"id\": …, \"error\": …}`; what it says besides goes to standard error";
+                Err(worker.blamed(&self.program, error.help(help)).await)
             }
         }
     }

@@ -2,15 +2,20 @@
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use flowrun_core::error::StepError;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
 use super::{Program, group};
 
 /// As much as is shown of what a program wrote to its standard error: the end.
 const LONGEST_STDERR: usize = 8 << 10;
+
+/// How long the end of what it wrote is waited for, once it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A process that was started, and is killed with all that it has started when this value goes.
 pub(super) struct Worker {
@@ -19,6 +24,8 @@ pub(super) struct Worker {
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     stderr: Arc<Mutex<Vec<u8>>>,
+    /// Reads what it writes to its standard error, to its end.
+    reader: JoinHandle<()>,
 }
 
 impl Worker {
@@ -42,8 +49,8 @@ impl Worker {
             return Err(wrong("it has no pipes".to_owned()));
         };
         let tail = Arc::new(Mutex::new(Vec::new()));
-        tokio::spawn(keep_end(stderr, Arc::clone(&tail)));
-        Ok(Self { child, stdin: Some(stdin), stdout: BufReader::new(stdout), stderr: tail })
+        let reader = tokio::spawn(keep_end(stderr, Arc::clone(&tail)));
+        Ok(Self { child, stdin: Some(stdin), stdout: BufReader::new(stdout), stderr: tail, reader })
     }
 
     /// Whether it has ended by itself.
@@ -64,19 +71,15 @@ impl Worker {
                 let seconds = program.timeout.as_secs_f64();
                 let message = format!("`{}` did not answer in {seconds} s, and was ended", program.name());
                 let error = StepError::new("tool.timeout", message).help("raise `timeout:`, or ask for less at once");
-                Err(self.with_stderr(program, error))
+                Err(self.blamed(program, error).await)
             }
         }
     }
 
     async fn ask(&mut self, program: &Program, line: &[u8]) -> Result<Vec<u8>, StepError> {
-        let sent = match &mut self.stdin {
-            Some(stdin) => stdin.write_all(line).await.and(stdin.flush().await),
-            None => Err(std::io::ErrorKind::BrokenPipe.into()),
-        };
-        // A program that takes nothing any more may have said why before.
-        if sent.is_err() {
-            return Err(self.ended(program).await);
+        if let Some(stdin) = &mut self.stdin {
+            // A program that takes nothing any more may have answered before it ended; if not, its end is read below.
+            let _sent = stdin.write_all(line).await.and(stdin.flush().await);
         }
         let mut answer = Vec::new();
         loop {
@@ -94,7 +97,7 @@ impl Worker {
                 let message =
                     format!("`{}` wrote a line of more than {} bytes", program.name(), program.longest_line);
                 let error = StepError::new("tool.protocol", message).help("let it say less, or raise `max_line_bytes:`");
-                return Err(self.with_stderr(program, error));
+                return Err(self.blamed(program, error).await);
             }
             if end.is_some() {
                 return Ok(answer);
@@ -108,11 +111,14 @@ impl Worker {
         group::kill(&mut self.child);
         let status = self.child.wait().await.map_or_else(|e| e.to_string(), how);
         let message = format!("`{}` ended while it was called: {status}", program.name());
-        self.with_stderr(program, StepError::new("tool.died", message))
+        self.blamed(program, StepError::new("tool.died", message)).await
     }
 
-    /// The error with what the program wrote to its standard error.
-    pub(super) fn with_stderr(&self, program: &Program, error: StepError) -> StepError {
+    /// Ends the program, and adds to the error the end of what it wrote to its standard error.
+    pub(super) async fn blamed(&mut self, program: &Program, error: StepError) -> StepError {
+        group::kill(&mut self.child);
+        // A process that has left the group may hold the pipe open.
+        let _read = tokio::time::timeout(LAST_WORDS, &mut self.reader).await;
         let said = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let said = String::from_utf8_lossy(&said).trim().to_owned();
         if said.is_empty() { error } else { error.detail("stderr", program.redact(said)) }
