@@ -99,7 +99,11 @@ impl Journal for Cut {
     }
 
     fn keep_effect(&self, key: String, outcome: String) -> Result<(), StepError> {
-        if key.ends_with("/start") { self.0.keep_effect(key, outcome) } else { Err(StepError::new("test.cut", "")) }
+        if key.ends_with("/start") {
+            self.0.keep_effect(key, outcome)
+        } else {
+            Err(StepError::new("test.cut", ""))
+        }
     }
 
     fn item(&self, _: &str, _: u64) -> Result<Option<ItemRecord>, StepError> {
@@ -184,7 +188,11 @@ fn a_killed_run_stops_at_an_unfinished_call_and_goes_on_as_it_is_told() {
         child.wait().unwrap();
         let asked = sandbox.run(["resume"]);
         assert_eq!(asked.code, Some(1), "{}", asked.stderr);
-        assert!(asked.stderr.contains("error[tool.unfinished]") && asked.stderr.contains("--redo"), "{}", asked.stderr);
+        assert!(
+            asked.stderr.contains("error[tool.unfinished]") && asked.stderr.contains("--redo"),
+            "{}",
+            asked.stderr
+        );
         let ran = sandbox.must_run(["resume", flag, "--json"]);
         assert_eq!(ran.json()["outputs"]["paid"], paid);
         assert_eq!(sandbox.read("calls").lines().count(), calls);
@@ -194,11 +202,18 @@ fn a_killed_run_stops_at_an_unfinished_call_and_goes_on_as_it_is_told() {
 #[test]
 fn what_cannot_be_null_cannot_be_skipped() {
     let sandbox = Sandbox::new();
-    sandbox.write("flow.yaml", HANGS.replace("integer?", "integer").replace("idempotent: false", "idempotent: false\n    timeout: 0.3"));
+    sandbox.write(
+        "flow.yaml",
+        HANGS.replace("integer?", "integer").replace("idempotent: false", "idempotent: false\n    timeout: 0.3"),
+    );
     let late = sandbox.run(["flow.yaml"]);
     assert!(late.stderr.contains("error[tool.timeout]"), "{}", late.stderr);
     let skipped = sandbox.run(["resume", "--skip"]);
-    assert!(skipped.stderr.contains("cannot be skipped") && skipped.stderr.contains("--redo"), "{}", skipped.stderr);
+    assert!(
+        skipped.stderr.contains("cannot be skipped") && skipped.stderr.contains("--redo"),
+        "{}",
+        skipped.stderr
+    );
     let both = sandbox.run(["resume", "--skip", "--redo"]);
     assert_eq!(both.code, Some(2));
     sandbox.must_run(["resume", "--redo"]);

@@ -161,11 +161,7 @@ async fn go(
         unfinished: args.unfinished,
         allow_stdio_mcp: args.allow_stdio_mcp,
     };
-    let run = Run::new(options)
-        .resources(resources)
-        .observers(observers)
-        .journal(journal)
-        .stop(Arc::clone(&stop));
+    let run = Run::new(options).resources(resources).observers(observers).journal(journal).stop(Arc::clone(&stop));
     let run = Arc::new(run);
     let signals = Signals::listen(&stop, screen, talks).map_err(Stop::usage)?;
     let began = Instant::now();

@@ -9,9 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::compile::codes::BAD_TOOL;
+use crate::diagnostics::Diagnostics;
 use crate::node::{Node, NodeError};
 use crate::spec::{RESERVED_STEP_KEYS, RESERVED_TOOL_KEYS};
-use crate::diagnostics::Diagnostics;
 use crate::step::{AnyStep, DocumentedPorts, Effect, Step};
 use crate::tool::{Tool, ToolDefinition, ToolKind, ToolScope};
 
@@ -42,6 +42,8 @@ impl StepType {
     }
 }
 
+type DecodeTool = fn(&Node, &ToolScope<'_>) -> Result<Arc<dyn Tool>, Diagnostics>;
+
 /// A kind of tool as the registry knows it.
 #[derive(Clone)]
 pub struct ToolType {
@@ -49,7 +51,7 @@ pub struct ToolType {
     pub name: &'static str,
     /// The JSON schema of its configuration; its description is the type's own doc comment.
     pub schema: Arc<Json>,
-    decode: fn(&Node, &ToolScope<'_>) -> Result<Arc<dyn Tool>, Diagnostics>,
+    decode: DecodeTool,
 }
 
 impl ToolType {
@@ -132,8 +134,10 @@ impl Registry {
         let schema = schemars::schema_for!(K).to_value();
         let keys = schema.get("properties").and_then(Json::as_object);
         for key in keys.into_iter().flat_map(|p| p.keys()).filter(|k| RESERVED_TOOL_KEYS.contains(&k.as_str())) {
-            self.problems
-                .push(format!("the configuration of the kind of tool `{}` claims the reserved key `{key}`", K::TYPE));
+            self.problems.push(format!(
+                "the configuration of the kind of tool `{}` claims the reserved key `{key}`",
+                K::TYPE
+            ));
         }
         let entry = ToolType {
             name: K::TYPE,

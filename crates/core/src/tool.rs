@@ -68,11 +68,7 @@ pub trait Tool: Send + Sync {
     }
 
     /// Calls it, with all arguments, each of its type.
-    fn call<'a>(
-        &'a self,
-        cx: &'a ToolCx<'a>,
-        arguments: &'a Object,
-    ) -> BoxFuture<'a, Result<Value, StepError>>;
+    fn call<'a>(&'a self, cx: &'a ToolCx<'a>, arguments: &'a Object) -> BoxFuture<'a, Result<Value, StepError>>;
 }
 
 /// A kind of tool, as `type:` under `tools:` names it. The implementing type is its configuration.
@@ -316,11 +312,7 @@ where
         self.idempotent
     }
 
-    fn call<'a>(
-        &'a self,
-        _: &'a ToolCx<'a>,
-        arguments: &'a Object,
-    ) -> BoxFuture<'a, Result<Value, StepError>> {
+    fn call<'a>(&'a self, _: &'a ToolCx<'a>, arguments: &'a Object) -> BoxFuture<'a, Result<Value, StepError>> {
         async move {
             let arguments = from_value(Value::Object(arguments.clone())).map_err(|e| {
                 StepError::new("tool.arguments", format!("the arguments do not have the form it wants: {e}"))

@@ -110,11 +110,7 @@ impl Tool for StepProgram {
         leaves_open(error)
     }
 
-    fn call<'a>(
-        &'a self,
-        cx: &'a ToolCx<'a>,
-        arguments: &'a Object,
-    ) -> BoxFuture<'a, Result<Value, StepError>> {
+    fn call<'a>(&'a self, cx: &'a ToolCx<'a>, arguments: &'a Object) -> BoxFuture<'a, Result<Value, StepError>> {
         async move {
             let pool = cx.held(&self.key, || Pool::new(self.program.clone()));
             self.value(pool.call(Call::With(arguments)).await?)

@@ -38,7 +38,8 @@ const CALL: &str = "call";
 impl Step for ToolStep {
     const TYPE: &'static str = "tool";
     const EFFECT: Effect = Effect::Inner;
-    const EXAMPLE: &'static str = "score:\n  type: tool\n  tool: score          # defined under `tools:`\n  with: { text: write.draft }";
+    const EXAMPLE: &'static str =
+        "score:\n  type: tool\n  tool: score          # defined under `tools:`\n  with: { text: write.draft }";
 
     type Input = Ports;
     type Output = Ports;

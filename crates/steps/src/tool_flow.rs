@@ -60,11 +60,7 @@ impl Tool for RunsFlow {
         Some(&self.flow)
     }
 
-    fn call<'a>(
-        &'a self,
-        cx: &'a ToolCx<'a>,
-        arguments: &'a Object,
-    ) -> BoxFuture<'a, Result<Value, StepError>> {
+    fn call<'a>(&'a self, cx: &'a ToolCx<'a>, arguments: &'a Object) -> BoxFuture<'a, Result<Value, StepError>> {
         async move {
             let outputs = cx.run_flow(&self.flow, arguments).await?.outputs;
             if let [only] = outputs.values() {

@@ -95,9 +95,11 @@ impl ToolKind for Exec {
     fn tool(self, scope: &ToolScope<'_>) -> Result<Arc<dyn Tool>, Diagnostics> {
         let program = self.program(scope.scope)?;
         let described = match (scope.arguments, scope.results) {
-            (Some(arguments), _) => {
-                Description { arguments: arguments.to_vec(), results: scope.listed_results(), ..Description::default() }
-            }
+            (Some(arguments), _) => Description {
+                arguments: arguments.to_vec(),
+                results: scope.listed_results(),
+                ..Description::default()
+            },
             (None, Some(_)) => {
                 scope.listed_arguments()?;
                 Description::default()
@@ -138,11 +140,7 @@ impl Tool for ExecTool {
         leaves_open(error)
     }
 
-    fn call<'a>(
-        &'a self,
-        cx: &'a ToolCx<'a>,
-        arguments: &'a Object,
-    ) -> BoxFuture<'a, Result<Value, StepError>> {
+    fn call<'a>(&'a self, cx: &'a ToolCx<'a>, arguments: &'a Object) -> BoxFuture<'a, Result<Value, StepError>> {
         async move {
             let pool = cx.held(&self.key, || Pool::new(self.program.clone()));
             let reply = pool.call(Call::With(arguments)).await?;

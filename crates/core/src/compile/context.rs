@@ -99,7 +99,8 @@ impl Compiler<'_> {
             return None;
         }
         let flow = self.flow(&inner)?;
-        let (what, way_out) = (format!("the flow `{name}`"), "give the input a default, or run the flow as a step");
+        let (what, way_out) =
+            (format!("the flow `{name}`"), "give the input a default, or run the flow as a step");
         self.wants_nothing(&what, &flow.inputs, named, way_out).then_some(flow)
     }
 
@@ -113,7 +114,8 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        let (what, way_out) = (format!("the tool `{name}`"), "give the argument a default, or call the tool in a step");
+        let (what, way_out) =
+            (format!("the tool `{name}`"), "give the argument a default, or call the tool in a step");
         self.wants_nothing(&what, &tool.arguments, named, way_out).then_some(tool)
     }
 

@@ -146,7 +146,7 @@ impl Compiler<'_> {
             arguments: arguments.as_deref(),
             results: results.as_deref(),
         };
-        let tool = tool_type.decode(&written.config, &tool_scope).map_err(as_tool)?;
+        let tool = tool_type.decode(&written.config, &tool_scope).map_err(|wrong| as_tool(&wrong))?;
         let mut definition = ToolDefinition::new(written.name.value.as_str(), tool);
         if written.description.is_some() {
             definition.description.clone_from(&written.description);
@@ -172,7 +172,7 @@ fn no_tables(tool: &ToolDefinition, scope: &ToolScope<'_>) -> Diagnostics {
 }
 
 /// What a step would call a wrong configuration is one of a tool here.
-fn as_tool(wrong: Diagnostics) -> Diagnostics {
+fn as_tool(wrong: &Diagnostics) -> Diagnostics {
     let mut renamed = Diagnostics::new();
     for diagnostic in wrong.iter() {
         let mut diagnostic = diagnostic.clone();

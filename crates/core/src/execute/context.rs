@@ -441,7 +441,9 @@ impl<'a> StepCx<'a> {
                         Err(error) => Err(error),
                     }
                 }
-                ProviderSource::Tool(tool) => self.call_tool(tool, &format!("context/{}", provider.name), []).await,
+                ProviderSource::Tool(tool) => {
+                    self.call_tool(tool, &format!("context/{}", provider.name), []).await
+                }
             };
             let mut given = given.map_err(|mut error| {
                 error.at.get_or_insert_with(|| self.address());

@@ -1,6 +1,7 @@
 //! [`execute`]: the small loop that walks a compiled flow.
 
 mod context;
+mod early;
 mod frame;
 mod items;
 mod shelf;
@@ -25,6 +26,7 @@ use crate::ports::Ports;
 use crate::value::Value;
 
 pub use context::{FlowEnd, FlowRun, StepCx};
+pub use early::{StopAfter, Target};
 pub use items::{ItemPlan, OnItemError};
 pub use shelf::{Changes, Fork, Kept};
 pub use tools::{ToolAnswer, ToolCx, Unfinished};

@@ -335,8 +335,7 @@ fn fitting(results: &[Port], values: Vec<Value>) -> Result<Vec<Value>, StepError
         return Err(StepError::new("journal.record", message));
     }
     let one = |(port, value): (&Port, Value)| {
-        cast(value, &port.value_type)
-            .map_err(|e| StepError::new("tool.result", format!("`{}`: {e}", port.name)))
+        cast(value, &port.value_type).map_err(|e| StepError::new("tool.result", format!("`{}`: {e}", port.name)))
     };
     results.iter().zip(values).map(one).collect()
 }

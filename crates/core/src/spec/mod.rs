@@ -20,8 +20,7 @@ use crate::value::Value;
 pub const RESERVED_STEP_KEYS: &[&str] = &["type", "doc", "with", "next", "output", "outputs", "wiring"];
 
 /// The keys of a tool that are not its configuration.
-pub const RESERVED_TOOL_KEYS: &[&str] =
-    &["type", "description", "arguments", "results", "idempotent", "confirm"];
+pub const RESERVED_TOOL_KEYS: &[&str] = &["type", "description", "arguments", "results", "idempotent", "confirm"];
 
 /// Names that no step may have, because references use them.
 pub const RESERVED_STEP_NAMES: &[&str] = &["inputs", "variables", "visits", "end"];

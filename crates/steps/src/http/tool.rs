@@ -51,7 +51,8 @@ impl ToolKind for HttpTool {
         let Self(mut request) = self;
         let mut wrong = request.problems(scope.scope);
         if scope.results.is_some() {
-            let problem = scope.bad(&[], "the results of an `http` tool are what `extract` finds, or the whole reply");
+            let problem =
+                scope.bad(&[], "the results of an `http` tool are what `extract` finds, or the whole reply");
             wrong.push(problem.help("take `results` out; `types:` says of what type each is"));
         }
         let arguments = arguments(&request, scope, &mut wrong);
@@ -82,8 +83,7 @@ fn arguments(request: &HttpStep, scope: &ToolScope<'_>, wrong: &mut Diagnostics)
         return read.into_iter().map(text).collect();
     };
     for port in read.iter().filter(|port| listed.iter().all(|l| l.name != port.name)) {
-        let path: Vec<&str> =
-            port.asked.iter().flat_map(|asked| asked.path.iter().map(String::as_str)).collect();
+        let path: Vec<&str> = port.asked.iter().flat_map(|asked| asked.path.iter().map(String::as_str)).collect();
         wrong.push(scope.bad(&path, format!("`arguments` does not list `{}`", port.name)));
     }
     for port in listed.iter().filter(|port| read.iter().all(|r| r.name != port.name)) {
@@ -123,11 +123,7 @@ impl Tool for Requests {
         ["http.timeout", "http.connect", "http.too_large"].contains(&error.code.as_ref())
     }
 
-    fn call<'a>(
-        &'a self,
-        cx: &'a ToolCx<'a>,
-        arguments: &'a Object,
-    ) -> BoxFuture<'a, Result<Value, StepError>> {
+    fn call<'a>(&'a self, cx: &'a ToolCx<'a>, arguments: &'a Object) -> BoxFuture<'a, Result<Value, StepError>> {
         async move {
             let client = cx.resource::<Client>()?;
             let rules = self.request.rules()?;

@@ -197,8 +197,12 @@ mod tests {
         let result = |value: Value| Some(Reply { result: value, branch: None });
         assert_eq!(read(r#"{"id": 7, "result": 2}"#).unwrap().ok(), result(Value::Int(2)));
         assert_eq!(read(r#"{"id": 7, "result": null}"#).unwrap().ok(), result(Value::Null));
-        assert_eq!(read(r#"{"id": 7, "result": {}, "branch": "no"}"#).unwrap().unwrap().branch.as_deref(), Some("no"));
-        let failed = read(r#"{"id": 7, "error": {"type": "ValueError", "message": "empty"}}"#).unwrap().unwrap_err();
+        assert_eq!(
+            read(r#"{"id": 7, "result": {}, "branch": "no"}"#).unwrap().unwrap().branch.as_deref(),
+            Some("no")
+        );
+        let failed =
+            read(r#"{"id": 7, "error": {"type": "ValueError", "message": "empty"}}"#).unwrap().unwrap_err();
         assert_eq!((failed.code.as_ref(), failed.message.as_str()), ("tool.failed", "empty"));
         assert_eq!(failed.details, [("type".into(), "ValueError".to_owned())]);
         assert_eq!(read(r#"{"id": 7, "error": "empty"}"#).unwrap().unwrap_err().message, "empty");

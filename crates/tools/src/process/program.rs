@@ -133,14 +133,25 @@ mod tests {
         assert_eq!(program(&["cat"]).problems(), []);
         assert_eq!(program(&["bin/cat", "x"]).problems(), []);
         let said = |program: &Program| {
-            program.problems().into_iter().map(|(path, why)| format!("{}: {why}", path.join("."))).collect::<Vec<_>>()
+            program
+                .problems()
+                .into_iter()
+                .map(|(path, why)| format!("{}: {why}", path.join(".")))
+                .collect::<Vec<_>>()
         };
-        assert_eq!(said(&program(&["no-such-program"])), ["command.0: there is no program `no-such-program` in the folders of `PATH`"]);
+        assert_eq!(
+            said(&program(&["no-such-program"])),
+            ["command.0: there is no program `no-such-program` in the folders of `PATH`"]
+        );
         assert_eq!(said(&program(&["./no"])), ["command.0: there is no program `./no`"]);
         let named = Program { env: vec!["A=B".to_owned(), String::new()], ..program(&["cat", "a\0b"]) };
         assert_eq!(
             said(&named),
-            ["command.1: `a\\0b` holds a null character", "env.0: `A=B` is no name of a variable", "env.1: `` is no name of a variable"]
+            [
+                "command.1: `a\\0b` holds a null character",
+                "env.0: `A=B` is no name of a variable",
+                "env.1: `` is no name of a variable"
+            ]
         );
     }
 

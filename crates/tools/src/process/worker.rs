@@ -70,7 +70,8 @@ impl Worker {
             Err(_) => {
                 let seconds = program.timeout.as_secs_f64();
                 let message = format!("`{}` did not answer in {seconds} s, and was ended", program.name());
-                let error = StepError::new("tool.timeout", message).help("raise `timeout:`, or ask for less at once");
+                let error =
+                    StepError::new("tool.timeout", message).help("raise `timeout:`, or ask for less at once");
                 Err(self.blamed(program, error).await)
             }
         }
@@ -83,9 +84,10 @@ impl Worker {
         }
         let mut answer = Vec::new();
         loop {
-            let read = self.stdout.fill_buf().await.map_err(|e| {
-                StepError::new("tool.died", format!("`{}` cannot be read: {e}", program.name()))
-            })?;
+            let read =
+                self.stdout.fill_buf().await.map_err(|e| {
+                    StepError::new("tool.died", format!("`{}` cannot be read: {e}", program.name()))
+                })?;
             if read.is_empty() {
                 return Err(self.ended(program).await);
             }
@@ -96,7 +98,8 @@ impl Worker {
             if answer.len() > program.longest_line {
                 let message =
                     format!("`{}` wrote a line of more than {} bytes", program.name(), program.longest_line);
-                let error = StepError::new("tool.protocol", message).help("let it say less, or raise `max_line_bytes:`");
+                let error =
+                    StepError::new("tool.protocol", message).help("let it say less, or raise `max_line_bytes:`");
                 return Err(self.blamed(program, error).await);
             }
             if end.is_some() {
@@ -135,7 +138,11 @@ fn how(status: ExitStatus) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
         // 9 is how it was ended above, after it had closed its output.
-        return if signal == 9 { "it was killed, or closed its output".to_owned() } else { format!("signal {signal}") };
+        return if signal == 9 {
+            "it was killed, or closed its output".to_owned()
+        } else {
+            format!("signal {signal}")
+        };
     }
     status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"))
 }

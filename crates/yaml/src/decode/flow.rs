@@ -27,7 +27,10 @@ pub(crate) const FLOW_KEYS: &[Key] = &[
         "Values for inputs that nothing else gives: under each name a constant, or the flow or tool that gives it.",
     ),
     key("models", "Models by name. All flows below see them."),
-    key("tools", "Tools by name: what steps call by a name, with arguments and results. All flows below see them."),
+    key(
+        "tools",
+        "Tools by name: what steps call by a name, with arguments and results. All flows below see them.",
+    ),
     key("datastores", "Datastores by name, each with its collections of rows. All flows below see them."),
     key("limits", "Bounds on what one visit of the flow may do."),
     key("wiring", "Whether names wire the inputs of steps (`by_name`, the default) or `with` alone (`explicit`)."),

@@ -54,7 +54,8 @@ impl Decoder<'_> {
     }
 
     fn tool_ports(&mut self, what: &str, entry: &Entry) -> Option<Vec<InputSpec>> {
-        let help = format!("write `{}: {{ name: type }}`, and `{}: {{}}` where there are none", entry.key, entry.key);
+        let help =
+            format!("write `{}: {{ name: type }}`, and `{}: {{}}` where there are none", entry.key, entry.key);
         let entries = self.entries(&entry.key, &entry.value, &help)?;
         Some(entries.iter().filter_map(|entry| self.declared(what, entry)).collect())
     }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::shapes;
-use crate::decode::datastore::COLLECTIONS;
 use crate::decode::Key;
+use crate::decode::datastore::COLLECTIONS;
 use crate::decode::step::STEP_KEYS;
 use crate::decode::tool::TOOL_KEYS;
 
