@@ -325,8 +325,7 @@ fn a_program_lies_beside_its_flow() {
 #[test]
 fn the_tool_in_python_runs() {
     if !Path::new("/usr/bin/python3").exists() && !Path::new("/usr/local/bin/python3").exists() {
-        eprintln!("skipped: there is no python3 on this machine");
-        return;
+        return; // `.ci/run` says that it was skipped
     }
     let flow = repository("examples/tool.yaml");
     let ran = Sandbox::new().must_run([flow.as_os_str(), "--json".as_ref()]);
