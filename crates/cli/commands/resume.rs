@@ -1,6 +1,7 @@
 //! `flowrun resume`, `flowrun retry` and `flowrun fork`: a run goes on over what it or another one holds.
 
 use flowrun_core::diagnostics::nearest;
+use flowrun_core::execute::Unfinished;
 use flowrun_core::registry::Registry;
 use flowrun_journal::{Forked, Found, OpenOptions, RunFile, RunFolder, Status};
 
@@ -73,6 +74,11 @@ fn prepare_again(
     again.parallel = args.parallel.or(again.parallel);
     again.model.extend(args.model.iter().cloned());
     (again.quiet, again.json) = (args.quiet, args.json);
+    again.unfinished = match (args.redo, args.skip) {
+        (true, _) => Unfinished::Redo,
+        (_, true) => Unfinished::Skip,
+        _ => Unfinished::Ask,
+    };
     again.keep = KeepArgs { durable: args.durable, ..KeepArgs::default() };
     let from_stdin = run.flow.file == std::path::Path::new("-");
     if from_stdin && run.flow.hidden {

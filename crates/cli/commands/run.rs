@@ -144,21 +144,28 @@ async fn go(
         let names = flow.steps.iter().map(|s| &*s.name);
         observers = observers.with(Arc::new(Progress::new(screen.clone(), terminal, verbose > 0, names)));
     }
-    let stop = Arc::new(StopRun::default());
+    let (stop, stores) = (Arc::new(StopRun::default()), Arc::new(stores));
     let described = models.described();
     let mut resources = Resources::new()
         .with(Arc::clone(&files))
         .with(Arc::new(models.into_models()))
         .with(Arc::new(flowrun_net::Client::new()))
-        .with(Arc::new(stores));
+        .with(Arc::clone(&stores));
     if let Some(kept) = &kept {
         resources = resources.with(Arc::new(kept.parts()));
     }
-    let run = Run::new(RunOptions { seed, parallel: args.parallel, preview: args.preview })
-        .resources(resources)
-        .observers(observers)
-        .journal(journal)
-        .stop(Arc::clone(&stop));
+    let mark = kept.as_ref().and_then(Kept::mark);
+    if let Some(mark) = mark.clone() {
+        resources = resources.with(Arc::new(mark));
+    }
+    let options = RunOptions {
+        seed,
+        parallel: args.parallel,
+        preview: args.preview,
+        unfinished: args.unfinished,
+        allow_stdio_mcp: args.allow_stdio_mcp,
+    };
+    let run = Run::new(options).resources(resources).observers(observers).journal(journal).stop(Arc::clone(&stop));
     let run = Arc::new(run);
     let signals = Signals::listen(&stop, screen, talks).map_err(Stop::usage)?;
     let began = Instant::now();
@@ -196,6 +203,12 @@ async fn go(
     }
     if let Err(error) = &ended {
         report.failure(screen, error);
+    }
+    if let (Some(mark), Ok(_)) = (&mark, &ended)
+        && let Err(error) = stores.forget(mark).await
+    {
+        // The run is whole; only what the store remembers of it stays there.
+        screen.error(&error.message, error.help.as_deref());
     }
     if let Some(kept) = &kept
         && let Err(error) = kept.close(&report)

@@ -107,6 +107,9 @@ pub struct RunFile {
     /// since.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub items_from: u64,
+    /// What no other run has: by it stores know what the run has changed already.
+    #[serde(default)]
+    pub mark: String,
     /// The options as they were typed.
     pub options: Map<String, Value>,
     /// A digest over all that makes two runs the same one: the flow, inputs, seed, models and targets.
@@ -250,6 +253,7 @@ impl RunFolder {
     fn begin(path: PathBuf, id: String, mut run: RunFile) -> Result<Self, JournalError> {
         let lock = lock(&path, &id)?;
         run.started = now();
+        run.mark = new_mark(&path);
         Ok(Self { path, id, run, lock })
     }
 
@@ -441,6 +445,15 @@ fn new_id(attempt: u32) -> String {
         char::from(from[usize::from(u16::from_le_bytes(byte)) % from.len()])
     };
     (0..length).map(|n| draw(if n == 0 { ID_LETTERS } else { ID_CHARACTERS })).collect()
+}
+
+/// Reaches no result either.
+fn new_mark(path: &Path) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&since_1970().as_nanos().to_le_bytes());
+    hasher.update(&std::process::id().to_le_bytes());
+    hasher.update(path.as_os_str().as_encoded_bytes());
+    hasher.finalize().to_hex()[..24].to_owned()
 }
 
 /// Takes the lock of a run's folder; the operating system gives it back when the process ends, however it does.

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use flowrun_core::error::INTERRUPTED;
 use flowrun_core::events::{Event, Observer};
+use flowrun_core::execute::Unfinished;
 use flowrun_core::journal::Journal;
 use flowrun_data::parts::Parts;
 use flowrun_journal::{
     FORMAT, Failure, FileJournal, Forked, JournalError, OpenOptions, RunFile, RunFolder, RunState, Status,
     StepEnd, prune, runs_in,
 };
+use flowrun_steps::RunMark;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -31,6 +33,7 @@ struct Typed {
     parallel: Option<usize>,
     model: Vec<String>,
     allow_path: Vec<PathBuf>,
+    allow_stdio_mcp: bool,
 }
 
 /// The run of this process, and where it is kept.
@@ -121,6 +124,7 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
         parallel: args.parallel,
         model: args.model.iter().map(ToString::to_string).collect(),
         allow_path: args.allow_path.clone(),
+        allow_stdio_mcp: args.allow_stdio_mcp,
     };
     let options = match serde_json::to_value(&typed).map_err(|e| wrong(&e))? {
         Value::Object(options) => options,
@@ -141,6 +145,7 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
         earlier_models: Vec::new(),
         forked: None,
         items_from: 0,
+        mark: String::new(),
         options,
         identity: blake3::hash(&whole).to_hex().to_string(),
         started: 0,
@@ -164,6 +169,8 @@ pub(in crate::commands) fn asked_again(run: &RunFile) -> Result<RunArgs, Stop> {
         model: model.map_err(|e: flowrun_llm::ModelOverrideError| wrong(e.to_string()))?,
         preview: None,
         allow_path: typed.allow_path,
+        allow_stdio_mcp: typed.allow_stdio_mcp,
+        unfinished: Unfinished::Ask,
         keep: KeepArgs::default(),
         quiet: false,
         json: false,
@@ -205,7 +212,8 @@ impl Kept {
         // What was finished over the flow as it was does not count from now on, also if this process is killed.
         let items_from = if effects_only { journal.begins_at() } else { folder.run.items_from };
         let (started, forked) = (folder.run.started, folder.run.forked.take());
-        folder.run = RunFile { earlier_models, started, forked, items_from, ..is };
+        let mark = std::mem::take(&mut folder.run.mark);
+        folder.run = RunFile { earlier_models, started, forked, items_from, mark, ..is };
         let closed = folder.write_run().and_then(|()| folder.clear_state());
         closed.map_err(|e| Stop::usage(e.to_string()))?;
         let runs = folder.path().parent().filter(|above| above.ends_with(RUNS)).map(Path::to_owned);
@@ -248,6 +256,12 @@ impl Kept {
     /// Whether going on would find nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.journal.is_empty()
+    }
+
+    /// What no other run has; none of one that an earlier version began.
+    pub(super) fn mark(&self) -> Option<RunMark> {
+        let mark = &self.folder.run.mark;
+        (!mark.is_empty()).then(|| RunMark(mark.clone()))
     }
 
     /// Where rows go that are many.

@@ -12,6 +12,7 @@ pub(crate) fn run_file() -> RunFile {
         earlier_models: Vec::new(),
         forked: None,
         items_from: 0,
+        mark: String::new(),
         options: Map::new(),
         identity: "x".into(),
         started: 0,
