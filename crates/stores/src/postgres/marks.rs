@@ -16,11 +16,18 @@ pub(super) async fn prepare(client: &Client, create: bool) -> Result<bool, Store
     if there().await? || !create {
         return there().await;
     }
-    let sql = format!("CREATE TABLE IF NOT EXISTS {MARKS} (key text COLLATE \"C\" PRIMARY KEY, outcome text NOT NULL)");
+    let sql =
+        format!("CREATE TABLE IF NOT EXISTS {MARKS} (key text COLLATE \"C\" PRIMARY KEY, outcome text NOT NULL)");
     match client.batch_execute(&sql).await {
         Ok(()) => Ok(true),
         // Another connection has made it in this very moment.
-        Err(error) => if there().await? { Ok(true) } else { Err(wrong(&error)) },
+        Err(error) => {
+            if there().await? {
+                Ok(true)
+            } else {
+                Err(wrong(&error))
+            }
+        }
     }
 }
 

@@ -75,7 +75,17 @@ impl Pool {
         };
         // In a preview all happens in one transaction, so there is one connection.
         let permits = Arc::new(Semaphore::new(if preview { 1 } else { MOST }));
-        Ok(Self { config, host, schema, create_tables, timeout, preview, idle: Arc::default(), permits, marks: AtomicBool::new(false) })
+        Ok(Self {
+            config,
+            host,
+            schema,
+            create_tables,
+            timeout,
+            preview,
+            idle: Arc::default(),
+            permits,
+            marks: AtomicBool::new(false),
+        })
     }
 
     /// A connection that nobody else uses meanwhile.
