@@ -101,7 +101,7 @@ impl Engine {
             run = run.journal(Arc::clone(journal));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(execute(&self.compiled.flow, inputs, &Arc::new(run)))
+        runtime.block_on(execute(&self.compiled.flow, inputs, &Arc::new(run)))?.finished()
     }
 
     /// How the items of the maps of the top flow have ended, in the order in which the maps ended.

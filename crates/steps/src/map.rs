@@ -111,6 +111,10 @@ impl Map {
                 wrong.push(scope.bad(&["unpack", name], message));
             }
         }
+        if let (true, Late::Now(Parallel(2..))) = (inner.waits, &self.parallel) {
+            let message = format!("the flow `{}` may wait for a person, who answers one question at a time", self.flow);
+            wrong.push(scope.bad_key(&["parallel"], message).help("take `parallel` out"));
+        }
         self.check_collected(scope, inner, &mut wrong);
         self.check_reduced(scope, inner, &mut wrong);
         wrong

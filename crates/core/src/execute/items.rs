@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::context::{StepCx, flow_inputs};
 use super::frame::{Frame, walk};
+use super::limits::Meter;
 use super::shelf::Shelf;
 use super::{ItemFailure, ItemStats, Run};
 use crate::address::{Address, FrameKind};
@@ -64,6 +65,7 @@ struct Work<I> {
     map: Address,
     map_key: String,
     outer: Option<Arc<ItemStats>>,
+    meter: Option<Arc<Meter>>,
     /// What was kept in memory when the map began.
     shelf: Shelf,
     feed: Mutex<Feed<I>>,
@@ -112,13 +114,16 @@ impl StepCx<'_> {
         if tell {
             self.emit(&Event::MapStarted { at: &address, total });
         }
-        let parallel = self.run.options.parallel.unwrap_or(plan.parallel).max(1);
+        let flow = Arc::clone(self.flow(&plan.flow)?);
+        // A person answers one question after another.
+        let parallel = if flow.waits { 1 } else { self.run.options.parallel.unwrap_or(plan.parallel).max(1) };
         let work = Arc::new(Work {
             run: Arc::clone(self.run),
-            flow: Arc::clone(self.flow(&plan.flow)?),
+            flow,
             map_key: address.key(),
             map: address.clone(),
             outer: self.frame.item.clone(),
+            meter: self.frame.meter.clone(),
             shelf: self.frame.shelf.fork(),
             feed: Mutex::new(Feed { items, next: 0, failed: None }),
             window: Semaphore::new(parallel.saturating_mul(WINDOW).min(Semaphore::MAX_PERMITS)),
@@ -255,6 +260,7 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
         attempt: 1,
         item: Some(Arc::clone(&stats)),
         shelf: Arc::new(work.shelf.fork()),
+        meter: work.meter.clone(),
     };
     let walked = async {
         let values = flow_inputs(&work.flow, |name| {
@@ -296,6 +302,9 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
 /// Counts what an item used and counted when it ran, in an earlier process.
 fn recall<I>(work: &Work<I>, kept: &ItemRecord) {
     work.run.add_usage(kept.usage);
+    if let Some(meter) = &work.meter {
+        meter.recall(kept.usage);
+    }
     if let Some(outer) = &work.outer {
         outer.add_usage(kept.usage);
     }
@@ -337,7 +346,10 @@ impl<'a> Collector<'a> {
         record: ItemRecord,
         take: &mut impl FnMut(ItemRecord) -> Result<(), StepError>,
     ) -> Result<(), StepError> {
-        self.count(work, &record);
+        // A stop is no failure: the item has to run again.
+        if !record.result.as_ref().is_err_and(StepError::is_stop) {
+            self.count(work, &record);
+        }
         let failed = record.result.as_ref().err().filter(|error| work.ends_at(error)).cloned();
         self.waiting.insert(record.index, record);
         while let Some(record) = self.waiting.remove(&self.next) {
