@@ -20,6 +20,9 @@ use crate::ports::Ports;
 use crate::step::{Effect, Outcome};
 use crate::value::{Value, kept};
 
+/// A loop of steps that never wait would keep its thread, and no limit of time could end it.
+const STEPS_BETWEEN_YIELDS: u64 = 64;
+
 /// What a frame knows of the way to it.
 #[derive(Clone)]
 pub(super) struct Frame {
@@ -126,7 +129,10 @@ async fn go(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) 
     let tell = top || run.observers.wants_inner();
     let mut retries = 0;
     let mut at = 0;
-    for _ in 0..flow.limits.max_steps {
+    for taken in 1..=flow.limits.max_steps {
+        if taken % STEPS_BETWEEN_YIELDS == 0 {
+            tokio::task::coop::consume_budget().await;
+        }
         if top && run.stop.is_asked() {
             return Err(StepError::new(INTERRUPTED, "the run was told to stop"));
         }
