@@ -178,6 +178,7 @@ pub(crate) struct ReplyArgs {
 
 /// How a run goes on.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct GoOnArgs {
     /// How many items every map runs at once, from now on.
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65536))]

@@ -98,7 +98,8 @@ fn check(text: &str) {
     let environment = Environment { openai_base_url: base_url, ..Environment::default() };
     let again = || self::compiled(flow, &registry()).unwrap();
     let engine = Engine::asking(compiled, &folder, &environment).answers(expected.answers.clone());
-    let inputs = expected.inputs.iter().map(|(name, value)| (name.clone(), Value::try_from(value.clone()).unwrap()));
+    let inputs =
+        expected.inputs.iter().map(|(name, value)| (name.clone(), Value::try_from(value.clone()).unwrap()));
     let inputs: BTreeMap<String, Value> = inputs.collect();
     let ended = engine.execute(inputs.clone());
     if let Some(messages) = &expected.messages {
@@ -138,7 +139,9 @@ fn check(text: &str) {
 /// How a run ended, to be compared.
 fn shown_end(ended: &Result<Execution, StepError>) -> Json {
     match ended {
-        Ok(Execution::Finished(outputs)) => outputs.values.iter().map(|(name, v)| (name.to_string(), shown(v))).collect(),
+        Ok(Execution::Finished(outputs)) => {
+            outputs.values.iter().map(|(name, v)| (name.to_string(), shown(v))).collect()
+        }
         Ok(Execution::Waiting(questions)) => json!(questions.iter().map(|q| &q.id).collect::<Vec<_>>()),
         Ok(Execution::Interrupted(error)) | Err(error) => json!(error.code),
     }

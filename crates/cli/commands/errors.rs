@@ -169,7 +169,10 @@ const STEPS: Codes = &[
         "the flow ended on a path that does not give one of its outputs. Give it on that path too, or leave it out of \
          `outputs:`.",
     ),
-    ("run.interrupted", "the run was told to stop: by Ctrl-C, by the program around it, or by the time limit of the flow. No step is at fault."),
+    (
+        "run.interrupted",
+        "the run was told to stop: by Ctrl-C, by the program around it, or by the time limit of the flow. No step is at fault.",
+    ),
 ];
 
 const TABLES: Codes = &[

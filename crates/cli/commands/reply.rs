@@ -58,8 +58,9 @@ fn given(kind: &QuestionKind, args: &ReplyArgs) -> Result<Value, Stop> {
     let answer = match (kind, args) {
         (QuestionKind::Message { .. }, ReplyArgs { text: Some(text), .. }) => json!(text),
         (QuestionKind::Tool { .. }, ReplyArgs { result: Some(result), .. }) => {
-            let result: Value = serde_json::from_str(result)
-                .map_err(|e| Stop::usage(format!("`--result` is no JSON: {e}")).help("quote texts: '\"like this\"'"))?;
+            let result: Value = serde_json::from_str(result).map_err(|e| {
+                Stop::usage(format!("`--result` is no JSON: {e}")).help("quote texts: '\"like this\"'")
+            })?;
             json!({"result": result})
         }
         (QuestionKind::Tool { .. }, ReplyArgs { error: Some(error), .. }) => {

@@ -406,7 +406,9 @@ impl Report<'_> {
             match id {
                 Some(_) if self.questions.len() > 1 => screen.line(&format!("  {how} --to '{}'", question.at)),
                 Some(_) => screen.line(&format!("  {how}")),
-                None => screen.line("  nothing of this run is kept, so it cannot be answered; run it at a terminal"),
+                None => {
+                    screen.line("  nothing of this run is kept, so it cannot be answered; run it at a terminal");
+                }
             }
         }
     }

@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn messages_are_counted_from_either_end_and_stay_in_order() {
-        let said = [(Role::User, "a"), (Role::Agent, "b"), (Role::System, "s"), (Role::User, "c"), (Role::Agent, "d")];
+        let said =
+            [(Role::User, "a"), (Role::Agent, "b"), (Role::System, "s"), (Role::User, "c"), (Role::Agent, "d")];
         let all: Vec<_> = said.into_iter().map(|(role, text)| Message::new(role, text)).collect();
         let take = |roles: &[Role], which, offset, n| {
             chosen(&all, roles, which, offset, n).iter().map(|m| &*m.content).collect::<String>()

@@ -112,7 +112,8 @@ impl Map {
             }
         }
         if let (true, Late::Now(Parallel(2..))) = (inner.waits, &self.parallel) {
-            let message = format!("the flow `{}` may wait for a person, who answers one question at a time", self.flow);
+            let message =
+                format!("the flow `{}` may wait for a person, who answers one question at a time", self.flow);
             wrong.push(scope.bad_key(&["parallel"], message).help("take `parallel` out"));
         }
         self.check_collected(scope, inner, &mut wrong);

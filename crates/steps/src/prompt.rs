@@ -286,7 +286,11 @@ impl Prompt {
         }
         if self.send_message && self.form().is_some() {
             let message = "`send_message` says a reply that is text, not structured output";
-            wrong.push(scope.bad_key(&["send_message"], message).help("say what is to be said with an `output_message` step"));
+            wrong.push(
+                scope
+                    .bad_key(&["send_message"], message)
+                    .help("say what is to be said with an `output_message` step"),
+            );
         }
         if self.top_logprobs.is_some() && self.form().is_some() {
             let message = "`top_logprobs` goes with a reply that is text, not with structured output";

@@ -10,7 +10,8 @@ use crate::prompt::Prompt;
 const MESSAGE: &str = "message";
 
 /// What the model is asked.
-const REQUEST: &str = "Say the message below in other words, as a helpful person would in a conversation. Keep its \
+const REQUEST: &str =
+    "Say the message below in other words, as a helpful person would in a conversation. Keep its \
 language and everything that it says, asks and names; add nothing. Reply with the new message alone.
 
 # Message

@@ -13,7 +13,10 @@ pub(super) const TALK: Codes = &[
         "what was answered is no answer to the question: a message wants a text, a tool its result or an error, a \
          confirmation a yes or a no.",
     ),
-    ("answer.unreadable", "a line at the terminal cannot be read, because it is no UTF-8 or the terminal is gone."),
+    (
+        "answer.unreadable",
+        "a line at the terminal cannot be read, because it is no UTF-8 or the terminal is gone.",
+    ),
     ("message.too_large", "a message of a conversation has more than 1 MiB."),
 ];
 
@@ -33,5 +36,8 @@ pub(super) const LIMITS: Codes = &[
         "a visit of an inner flow was not done within its `limits: { timeout }`. What was in flight in it was left. At the \
          top the time stops the run instead, as Ctrl-C does, and it can be resumed.",
     ),
-    ("step.timeout", "a step was not done within the `limits: { step_timeout }` of its flow. What was in flight was left."),
+    (
+        "step.timeout",
+        "a step was not done within the `limits: { step_timeout }` of its flow. What was in flight was left.",
+    ),
 ];

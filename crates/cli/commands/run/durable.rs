@@ -99,7 +99,8 @@ fn look_for_unfinished(runs: &Path, run: &RunFile, args: &RunArgs) -> Result<(),
         }
         if found.status == Status::Waiting {
             let stop = Stop::usage(format!("the same run is kept, as {id}, and waits for an answer"));
-            let help = format!("flowrun reply {id} TEXT\n        goes on with it; `flowrun {file} --new` begins again");
+            let help =
+                format!("flowrun reply {id} TEXT\n        goes on with it; `flowrun {file} --new` begins again");
             return Err(stop.help(help));
         }
         let rows = rows_of(&found.path).map_err(not_kept)?;

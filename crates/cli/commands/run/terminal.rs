@@ -55,14 +55,14 @@ fn is_yes(said: &str) -> bool {
 
 /// A line without its end; none at the end of the input.
 fn line(prompt: &str) -> std::io::Result<Option<String>> {
-    let mut screen = std::io::stderr().lock();
-    screen.write_all(prompt.as_bytes())?;
-    screen.flush()?;
+    // Not held while a person thinks: a run that is told to stop has something to say.
+    std::io::stderr().write_all(prompt.as_bytes())?;
+    std::io::stderr().flush()?;
     let mut line = String::new();
     let most = LARGEST_MESSAGE as u64;
     let read = std::io::Read::take(std::io::stdin().lock(), most).read_line(&mut line)?;
     if read == 0 {
-        screen.write_all(b"\n")?;
+        std::io::stderr().write_all(b"\n")?;
         return Ok(None);
     }
     Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))

@@ -61,7 +61,9 @@ impl Meter {
             let before = meter.calls.fetch_add(1, Ordering::SeqCst);
             let refused = match (meter.max_calls, meter.max_tokens) {
                 (Some(most), _) if before >= most => Some(meter.refusal("calls", most)),
-                (_, Some(most)) if meter.tokens.load(Ordering::SeqCst) >= most => Some(meter.refusal("tokens", most)),
+                (_, Some(most)) if meter.tokens.load(Ordering::SeqCst) >= most => {
+                    Some(meter.refusal("tokens", most))
+                }
                 _ => None,
             };
             if let Some(error) = refused {
@@ -195,7 +197,8 @@ pub(super) async fn within(
         }),
     };
     ended.map_err(|mut error| {
-        let own = |error: &StepError| error.details.iter().any(|(label, name)| label == "flow" && **name == *flow.name);
+        let own =
+            |error: &StepError| error.details.iter().any(|(label, name)| label == "flow" && **name == *flow.name);
         if !top && error.code.starts_with("limit.") && own(&error) {
             error.fatal = false;
         }
@@ -217,6 +220,6 @@ pub(super) async fn step_within<T>(
 
 /// A time for a person.
 pub(super) fn seconds(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    if seconds == 1.0 { "1 second".to_owned() } else { format!("{seconds} seconds") }
+    let plural = if time == Duration::from_secs(1) { "" } else { "s" };
+    format!("{} second{plural}", time.as_secs_f64())
 }

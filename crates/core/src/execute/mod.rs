@@ -358,7 +358,8 @@ async fn walk_top(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Resul
     // ends it.
     let mut top = JoinSet::new();
     top.spawn(async move {
-        let frame = frame::Frame { address: Address::root(), attempt: 1, item: None, shelf: Arc::default(), meter: None };
+        let frame =
+            frame::Frame { address: Address::root(), attempt: 1, item: None, shelf: Arc::default(), meter: None };
         frame::walk(&run, &flow, inputs, &frame).await
     });
     let ended = async {
@@ -388,6 +389,9 @@ async fn walk_top(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Resul
             return error;
         }
         let message = format!("the flow `{name}` was not done after {}", limits::seconds(most));
-        StepError { at: error.at, ..StepError::new(INTERRUPTED, message).help("raise `limits: { timeout: SECONDS }`") }
+        StepError {
+            at: error.at,
+            ..StepError::new(INTERRUPTED, message).help("raise `limits: { timeout: SECONDS }`")
+        }
     })
 }
