@@ -8,22 +8,22 @@ use flowrun_journal::{Forked, Found, OpenOptions, RunFile, RunFolder, Status};
 use super::run::{Kept, Prepared, asked_again, prepare, run_prepared};
 use super::runs::{locate, stopped};
 use super::{Stop, print_out};
-use crate::args::{KeepArgs, ResumeArgs, RunArgs};
+use crate::args::{GoOnArgs, KeepArgs, ResumeArgs, RunArgs};
 use crate::render::Screen;
 
 pub(super) fn resume(registry: &Registry, args: &ResumeArgs, screen: &Screen, verbose: u8) -> Result<(), Stop> {
     let folder = open(args)?;
     let state = folder.state().map_err(stopped)?;
     if state.is_some_and(|state| state.status == Status::Finished) {
-        if args.json {
+        if args.go_on.json {
             return print_out(&format!("{}\n", serde_json::json!({"run": folder.id(), "status": "finished"})));
         }
-        if !args.quiet {
+        if !args.go_on.quiet {
             screen.line(&format!("run {} has finished; nothing is left to do", folder.id()));
         }
         return Ok(());
     }
-    go_on(registry, folder, args, screen, verbose, OpenOptions::default())
+    go_on(registry, folder, &args.go_on, screen, verbose, OpenOptions::default())
 }
 
 pub(super) fn retry(registry: &Registry, args: &ResumeArgs, screen: &Screen, verbose: u8) -> Result<(), Stop> {
@@ -34,7 +34,7 @@ pub(super) fn retry(registry: &Registry, args: &ResumeArgs, screen: &Screen, ver
         return Err(stop.help(format!("`flowrun show {}` says how it stands", folder.id())));
     }
     let options = OpenOptions { drop_failed: true, ..OpenOptions::default() };
-    go_on(registry, folder, args, screen, verbose, options)
+    go_on(registry, folder, &args.go_on, screen, verbose, options)
 }
 
 fn open(args: &ResumeArgs) -> Result<RunFolder, Stop> {
@@ -43,17 +43,19 @@ fn open(args: &ResumeArgs) -> Result<RunFolder, Stop> {
     RunFolder::open(&path).map_err(stopped)
 }
 
-fn go_on(
+pub(super) fn go_on(
     registry: &Registry,
     folder: RunFolder,
-    args: &ResumeArgs,
+    args: &GoOnArgs,
     screen: &Screen,
     verbose: u8,
     options: OpenOptions,
 ) -> Result<(), Stop> {
     let (prepared, again) = prepare_again(registry, &folder.run, folder.id(), args, screen)?;
+    let said = folder.state().map_err(stopped)?.map_or(0, |state| state.said);
     let options = OpenOptions { durable: args.durable, ..options };
-    let kept = Kept::again(folder, options, &prepared, &again, args.accept_changes)?;
+    let mut kept = Kept::again(folder, options, &prepared, &again, args.accept_changes)?;
+    kept.already_said = said;
     run_prepared(prepared, &again, Some(kept), screen, verbose)
 }
 
@@ -62,7 +64,7 @@ fn prepare_again(
     registry: &Registry,
     run: &RunFile,
     id: &str,
-    args: &ResumeArgs,
+    args: &GoOnArgs,
     screen: &Screen,
 ) -> Result<(Prepared, RunArgs), Stop> {
     let working = &run.working_folder;
@@ -105,9 +107,9 @@ pub(super) fn fork(
     let (run, id) = (found.run.map_err(stopped)?, found.id);
     let visits = flowrun_journal::visits(&path).map_err(stopped)?;
     let keep = before(&visits, from, &id)?;
-    let (prepared, again) = prepare_again(registry, &run, &id, args, screen)?;
+    let (prepared, again) = prepare_again(registry, &run, &id, &args.go_on, screen)?;
     let forked = Forked { run: id, from: from.to_owned() };
-    let kept = Kept::forked(&path, &run, forked, keep, args.durable, (&prepared, &again))?;
+    let kept = Kept::forked(&path, &run, forked, keep, args.go_on.durable, (&prepared, &again))?;
     run_prepared(prepared, &again, Some(kept), screen, verbose)
 }
 

@@ -150,7 +150,7 @@ impl Visit {
                 }
             }
             Some(StepEnd { branch: None, note }) => {
-                told.push(format!("failed: {}", note.as_deref().unwrap_or("?")))
+                told.push(format!("failed: {}", note.as_deref().unwrap_or("?")));
             }
             None => told.push(if running { "running" } else { "not ended" }.to_owned()),
         }
