@@ -162,14 +162,11 @@ async fn go(
     if let Some(kept) = &kept {
         resources = kept.provide(resources);
     }
-    let options = RunOptions {
-        seed,
-        parallel: args.parallel,
-        preview: args.preview,
-        unfinished: args.unfinished,
-        allow_stdio_mcp: args.allow_stdio_mcp,
-    };
-    let run = Run::new(options).resources(resources).observers(observers).journal(journal).stop(Arc::clone(&stop));
+    let run = Run::new(options(args, seed))
+        .resources(resources)
+        .observers(observers)
+        .journal(journal)
+        .stop(Arc::clone(&stop));
     let run = match asked {
         Some(terminal) => run.answers(Arc::new(terminal)),
         None => run,
@@ -225,6 +222,16 @@ async fn go(
         }
     }
     Ok(code)
+}
+
+fn options(args: &RunArgs, seed: u64) -> RunOptions {
+    RunOptions {
+        seed,
+        parallel: args.parallel,
+        preview: args.preview,
+        unfinished: args.unfinished,
+        allow_stdio_mcp: args.allow_stdio_mcp,
+    }
 }
 
 /// The run is whole; where a store cannot forget what it remembers of it, that stays there, and nothing else is lost.
