@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::support::{Mock, Ran, Sandbox};
 
+/// Replies from run to run.
+mod cache;
 /// Runs that branch off others, flows that were changed, journals made smaller.
 mod fork;
 

@@ -120,6 +120,7 @@ pub(crate) struct RunArgs {
 /// What is kept on disk.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Keeping")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct KeepArgs {
     /// Begin again, although an unfinished run of the same flow and inputs is kept.
     #[arg(long)]
@@ -132,6 +133,10 @@ pub(crate) struct KeepArgs {
     /// Wait until the disk has a record before it is used; a power cut loses nothing then.
     #[arg(long, conflicts_with = "no_journal")]
     pub(crate) durable: bool,
+
+    /// Take replies from earlier runs that asked the same, and keep this run's for later ones, in .flowrun/cache.db.
+    #[arg(long)]
+    pub(crate) cache: bool,
 
     /// Keep nothing: a run that is killed begins from the start.
     #[arg(long)]
@@ -276,6 +281,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "AGE", requires = "finished", value_parser = age)]
         older_than: Option<Duration>,
     },
+    /// The replies that runs with --cache have kept.
+    Cache {
+        /// What is done.
+        #[command(subcommand)]
+        what: CacheCommand,
+    },
     /// Check flows without running them: all errors at once.
     Check {
         /// The flows; `-` reads one from standard input.
@@ -323,6 +334,18 @@ pub(crate) enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Say how many replies it holds, by model.
+    Stats {
+        /// Print one JSON list, on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove it.
+    Clear,
 }
 
 /// A span of time: a number, and `s`, `m`, `h` or `d`.

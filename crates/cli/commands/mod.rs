@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod cache;
 mod check;
 mod completions;
 mod errors;
@@ -91,6 +92,7 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
         Some(Command::Show { run, failures }) => runs::show(run.as_deref(), failures),
         Some(Command::Compact { run }) => runs::compact(run.as_deref(), &screen),
         Some(Command::Rm { runs, finished, older_than }) => runs::remove(&runs, finished, older_than, &screen),
+        Some(Command::Cache { what }) => cache::cache(what, &screen),
         Some(Command::Check { files, base_dir, allow_path }) => {
             check::check(registry, &files, base_dir.as_deref(), &allow_path, &screen)
         }

@@ -81,7 +81,7 @@ fn prepare_again(
         (_, true) => Unfinished::Skip,
         _ => Unfinished::Ask,
     };
-    again.keep = KeepArgs { durable: args.durable, ..KeepArgs::default() };
+    again.keep = KeepArgs { durable: args.durable, cache: again.keep.cache, ..KeepArgs::default() };
     let from_stdin = run.flow.file == std::path::Path::new("-");
     if from_stdin && run.flow.hidden {
         let message = format!("the flow of the run {id} came from standard input and held a secret");

@@ -21,7 +21,7 @@ use flowrun_core::execute::{Execution, Outputs, Resources, Run, RunOptions, Stop
 use flowrun_core::journal::{Journal, MemoryJournal};
 use flowrun_core::registry::Registry;
 use flowrun_core::value::Value;
-use flowrun_steps::{Files, Stores};
+use flowrun_steps::{Cache, Files, Stores};
 use serde_json::{Map, json};
 
 use super::reply::wanted;
@@ -47,6 +47,8 @@ pub(super) struct Prepared {
     files: Arc<Files>,
     models: Bound,
     stores: Stores,
+    /// Replies of earlier runs, where they are wanted.
+    cache: Option<Cache>,
 }
 
 pub(super) fn run(registry: &Registry, args: &RunArgs, screen: &Screen, verbose: u8) -> Result<(), Stop> {
@@ -114,7 +116,8 @@ pub(super) fn prepare(
     if !args.quiet {
         screen.diagnostics_of(&loaded.warnings);
     }
-    Ok(Prepared { inputs, given: shown, seed, writers, files: Arc::new(files), models, stores, loaded })
+    let cache = if args.keep.cache { Some(super::cache::open()?) } else { None };
+    Ok(Prepared { inputs, given: shown, seed, writers, files: Arc::new(files), models, stores, cache, loaded })
 }
 
 async fn go(
@@ -124,7 +127,7 @@ async fn go(
     screen: &Screen,
     verbose: u8,
 ) -> Result<u8, Stop> {
-    let Prepared { loaded, inputs, given, seed, writers, files, models, stores } = prepared;
+    let Prepared { loaded, inputs, given, seed, writers, files, models, stores, cache } = prepared;
     let flow = Arc::clone(&loaded.compiled.flow);
     let talks = !args.quiet && !args.json;
     if talks {
@@ -159,9 +162,7 @@ async fn go(
         .with(Arc::new(models.into_models()))
         .with(Arc::new(flowrun_net::Client::new()))
         .with(Arc::clone(&stores));
-    if let Some(kept) = &kept {
-        resources = kept.provide(resources);
-    }
+    resources = shared(resources, cache, kept.as_ref());
     let run = Run::new(options(args, seed))
         .resources(resources)
         .observers(observers)
@@ -222,6 +223,17 @@ async fn go(
         }
     }
     Ok(code)
+}
+
+/// With what only some runs have.
+fn shared(mut resources: Resources, cache: Option<Cache>, kept: Option<&Kept>) -> Resources {
+    if let Some(cache) = cache {
+        resources = resources.with(Arc::new(cache));
+    }
+    match kept {
+        Some(kept) => kept.provide(resources),
+        None => resources,
+    }
 }
 
 fn options(args: &RunArgs, seed: u64) -> RunOptions {
@@ -399,7 +411,7 @@ impl Report<'_> {
     }
 
     fn used(&self, usage: Usage) -> String {
-        if usage.calls == 0 && usage.tries == 0 {
+        if usage.calls == 0 && usage.tries == 0 && usage.cached == 0 {
             return String::new();
         }
         let tokens = match (usage.input_tokens, usage.output_tokens) {
@@ -415,7 +427,11 @@ impl Report<'_> {
             1 => " (+1 try)".to_owned(),
             again => format!(" (+{} tries)", thousands(again)),
         };
-        format!("   model calls {}{tries}   tokens {tokens}   cost –{offline}", thousands(usage.calls))
+        let cached = match usage.cached {
+            0 => String::new(),
+            n => format!(" and {} from the cache", thousands(n)),
+        };
+        format!("   model calls {}{tries}{cached}   tokens {tokens}   cost –{offline}", thousands(usage.calls))
     }
 
     /// What the run waits for, and how it is answered.

@@ -210,7 +210,7 @@ pub(super) fn compact(run: Option<&str>, screen: &Screen) -> Result<(), Stop> {
 }
 
 /// A number of bytes for a person.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if bytes < 1000 {
         return plural(bytes, "byte");

@@ -16,6 +16,9 @@ use crate::error::StepError;
 pub struct Usage {
     /// Calls that got an answer, templates' answers included.
     pub calls: u64,
+    /// Calls that were answered from the cache of earlier runs; they are no calls, and used nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached: u64,
     /// HTTP requests made for them and for those that failed.
     pub tries: u64,
     /// Tokens of the prompts, as the endpoint counted them.
@@ -26,12 +29,18 @@ pub struct Usage {
     pub uncounted: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 impl Add for Usage {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
         Self {
             calls: self.calls + other.calls,
+            cached: self.cached + other.cached,
             tries: self.tries + other.tries,
             input_tokens: self.input_tokens + other.input_tokens,
             output_tokens: self.output_tokens + other.output_tokens,

@@ -223,10 +223,7 @@ impl RunFolder {
     pub fn create_in(runs: &Path, run: RunFile) -> Result<Self, JournalError> {
         std::fs::create_dir_all(runs).map_err(JournalError::io(runs, "written"))?;
         if let Some(above) = runs.parent() {
-            let ignore = above.join(".gitignore");
-            if !ignore.exists() {
-                std::fs::write(&ignore, "*\n").map_err(JournalError::io(&ignore, "written"))?;
-            }
+            ignore(above)?;
         }
         for attempt in 0_u32.. {
             let id = new_id(attempt);
@@ -478,6 +475,15 @@ fn lock(folder: &Path, id: &str) -> Result<File, JournalError> {
     let say = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)).map(drop));
     say.and_then(|()| writeln!(file, "{}", std::process::id())).map_err(JournalError::io(&path, "written"))?;
     Ok(file)
+}
+
+/// Keeps what lies in a folder out of version control.
+pub(crate) fn ignore(folder: &Path) -> Result<(), JournalError> {
+    let ignore = folder.join(".gitignore");
+    if !ignore.exists() {
+        std::fs::write(&ignore, "*\n").map_err(JournalError::io(&ignore, "written"))?;
+    }
+    Ok(())
 }
 
 /// The place in a run's journal from which on items count.

@@ -6,6 +6,7 @@
 //! [`FileJournal`] writes a record to the operating system before its outcome is used, so a process that is killed loses
 //! nothing; a thread brings it to the disk every 20 ms.
 
+mod cache;
 mod compact;
 mod folder;
 mod fork;
@@ -14,6 +15,7 @@ mod journal;
 mod line;
 mod sync;
 
+pub use cache::{CachedModel, ReplyCache};
 pub use compact::compact;
 pub use folder::{Failure, FlowRecord, Forked, Found, RunFile, RunFolder, RunState, Status, prune, runs_in};
 pub use fork::{fork, is_compacted, visits};

@@ -183,6 +183,9 @@ pub struct Reply {
     pub usage: Usage,
     /// How many HTTP tries it took, 1 where the first one answered.
     pub tries: u32,
+    /// Whether it was asked for in an earlier run, and nobody was asked now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
     /// The model that the reply names; servers often answer with a dated version of the one asked for.
     pub served_by: Option<String>,
     /// The tools that it calls.
@@ -248,6 +251,7 @@ mod tests {
                 finish_reason: word.to_owned().into(),
                 usage: Usage { input_tokens: 3, output_tokens: 2, reported: false },
                 tries: 2,
+                cached: false,
                 served_by: Some("small".to_owned()),
                 tool_calls: Vec::new(),
                 logprobs: None,

@@ -31,6 +31,8 @@ pub struct OpenAiModel {
     max_tokens_key: MaxTokensKey,
     retry: RetryConfig,
     host: Arc<str>,
+    /// The address that requests go to.
+    base: String,
     key: Option<Secret>,
 }
 
@@ -50,7 +52,7 @@ impl OpenAiModel {
         let service = OneTry::new(http, base_url, host.clone(), key.clone(), config.timeout)?;
         // An address without a path is written with a slash at its end.
         let base = base_url.as_str().trim_end_matches('/').to_owned();
-        let endpoint = Endpoint { base, no_key: SecretString::default() };
+        let endpoint = Endpoint { base: base.clone(), no_key: SecretString::default() };
         Ok(Self {
             client: Client::build(http.requests().clone(), endpoint).with_http_service(service),
             model,
@@ -58,6 +60,7 @@ impl OpenAiModel {
             max_tokens_key: config.max_tokens_key,
             retry: config.retry.clone(),
             host,
+            base,
             key,
         })
     }
@@ -70,6 +73,24 @@ impl OpenAiModel {
     /// The endpoint's host, with its port where that is not the usual one.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// What names a request by all that it says: who is asked, where, and every field of what is sent. Where the model
+    /// chooses its words freely, also the `place` in a run that asks, so that no second trial and no other row gets the
+    /// answer of this one. The name tells nothing of what it is made of.
+    ///
+    /// # Errors
+    /// When the request cannot be written down.
+    pub fn fingerprint(&self, request: &ChatRequest, place: &str) -> Result<String, serde_json::Error> {
+        let settings = request.settings.over(&self.settings);
+        let is_free = settings.temperature != Some(0.0);
+        let (model, max_tokens_key) = (&*self.model, self.max_tokens_key);
+        let mut hasher = blake3::Hasher::new_derive_key("flowrun 2026 reply of a model");
+        for part in ["openai", &self.base, if is_free { place } else { "" }] {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        }
+        serde_json::to_writer(&mut hasher, &WireRequest { model, request, settings, max_tokens_key })?;
+        Ok(hasher.finalize().to_hex().to_string())
     }
 
     /// Asks the model, as often as its `retry` says. The error is that of the last try.

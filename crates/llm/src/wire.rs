@@ -230,7 +230,16 @@ impl WireReply {
         let reported = self.usage.as_ref().and_then(WireUsage::reported);
         let usage = reported.unwrap_or_else(|| estimate(&request.messages, &written()));
         let logprobs = logprobs.and_then(|l| l.content);
-        Ok(Reply { text, finish_reason, usage, tries: 1, served_by: self.model, tool_calls, logprobs })
+        Ok(Reply {
+            text,
+            finish_reason,
+            usage,
+            tries: 1,
+            cached: false,
+            served_by: self.model,
+            tool_calls,
+            logprobs,
+        })
     }
 }
 

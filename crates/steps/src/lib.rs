@@ -2,6 +2,7 @@
 
 mod add_columns;
 mod branch;
+mod cache;
 mod catch;
 mod chat_history;
 mod choice;
@@ -50,6 +51,7 @@ mod variables;
 mod write_table;
 mod write_variable;
 
+pub use cache::{Cache, KeepsReplies};
 pub use files::Files;
 pub use models::Models;
 pub use stores::{RunMark, Stores};

@@ -35,6 +35,7 @@ struct Typed {
     model: Vec<String>,
     allow_path: Vec<PathBuf>,
     allow_stdio_mcp: bool,
+    cache: bool,
 }
 
 /// The run of this process, and where it is kept.
@@ -49,7 +50,7 @@ pub(in crate::commands) struct Kept {
 
 /// Makes the folder of a new run. None where nothing is to be kept.
 pub(super) fn begin(prepared: &Prepared, args: &RunArgs) -> Result<Option<Kept>, Stop> {
-    let KeepArgs { new, run_dir, durable, no_journal } = &args.keep;
+    let KeepArgs { new, run_dir, durable, no_journal, cache: _ } = &args.keep;
     if *no_journal || args.preview.is_some() {
         return Ok(None);
     }
@@ -134,6 +135,7 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
         model: args.model.iter().map(ToString::to_string).collect(),
         allow_path: args.allow_path.clone(),
         allow_stdio_mcp: args.allow_stdio_mcp,
+        cache: args.keep.cache,
     };
     let options = match serde_json::to_value(&typed).map_err(|e| wrong(&e))? {
         Value::Object(options) => options,
@@ -180,7 +182,7 @@ pub(in crate::commands) fn asked_again(run: &RunFile) -> Result<RunArgs, Stop> {
         allow_path: typed.allow_path,
         allow_stdio_mcp: typed.allow_stdio_mcp,
         unfinished: Unfinished::Ask,
-        keep: KeepArgs::default(),
+        keep: KeepArgs { cache: typed.cache, ..KeepArgs::default() },
         quiet: false,
         json: false,
     })

@@ -110,7 +110,7 @@ impl Prompt {
             (&request.messages, &request.settings, &request.reply_schema, &request.tools, &request.tool_choice);
         let reply: Reply = cx
             .call(key, &asked, || async {
-                model.chat(request).await.map_err(|error| {
+                crate::cache::chat(cx, model, key, request).await.map_err(|error| {
                     cx.add_usage(Usage { tries: error.tries.into(), ..Usage::default() });
                     model_error(model, error)
                 })
@@ -170,6 +170,9 @@ fn unfit(model: &BoundModel, problems: &[String], text: &str) -> StepError {
 }
 
 fn usage_of(reply: &Reply) -> Usage {
+    if reply.cached {
+        return Usage { cached: 1, ..Usage::default() };
+    }
     let mut usage = Usage { calls: 1, tries: reply.tries.into(), ..Usage::default() };
     if reply.usage.reported {
         usage.input_tokens = reply.usage.input_tokens;

@@ -110,6 +110,7 @@ async fn ask(cx: &StepCx<'_>, model: &BoundModel, texts: Vec<String>) -> Result<
         let counted = embedded.usage.reported;
         cx.add_usage(Usage {
             calls: 1,
+            cached: 0,
             tries: embedded.tries.into(),
             input_tokens: if counted { embedded.usage.input_tokens } else { 0 },
             output_tokens: 0,

@@ -1,0 +1,76 @@
+//! Replies of earlier runs, for who asks the same again.
+
+use std::sync::Arc;
+
+use flowrun_core::execute::StepCx;
+use flowrun_llm::{Answerer, BoundModel, ChatRequest, FinishReason, ModelError, Reply};
+
+/// Where replies are kept from run to run.
+pub trait KeepsReplies: Send + Sync {
+    /// The reply of this name, as JSON.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn get(&self, name: &str) -> Result<Option<String>, String>;
+
+    /// Keeps a reply; `model` is what people know the model by.
+    ///
+    /// # Errors
+    /// Why it cannot be written.
+    fn put(&self, name: &str, model: &str, reply: &str) -> Result<(), String>;
+}
+
+/// The cache of a run; a run without one has none among its resources.
+pub struct Cache(pub Arc<dyn KeepsReplies>);
+
+/// The reply of an earlier run, or that of the model. A cache that cannot be used is told of in the program's log, and the
+/// model is asked.
+pub(crate) async fn chat(
+    cx: &StepCx<'_>,
+    model: &BoundModel,
+    key: &str,
+    request: &ChatRequest,
+) -> Result<Reply, ModelError> {
+    let (Ok(Cache(cache)), Answerer::Openai(openai)) = (cx.resource::<Cache>(), model.answerer()) else {
+        return model.chat(request).await;
+    };
+    // Without the run's seed: what another run asked at this place counts too.
+    let place = format!("{}!{key}", cx.address().key());
+    let name = match openai.fingerprint(request, &place) {
+        Ok(name) => name,
+        Err(error) => {
+            tracing::warn!(%error, "a request cannot be looked for in the cache");
+            return model.chat(request).await;
+        }
+    };
+    if let Some(reply) = kept(cache, &name).await {
+        return Ok(Reply { cached: true, ..reply });
+    }
+    let reply = model.chat(request).await?;
+    // What was cut short or taken away may come whole the next time.
+    if matches!(reply.finish_reason, FinishReason::Stop | FinishReason::ToolCalls) {
+        keep(cache, name, openai.model().to_owned(), &reply).await;
+    }
+    Ok(reply)
+}
+
+async fn kept(cache: &Arc<dyn KeepsReplies>, name: &str) -> Option<Reply> {
+    let (cache, name) = (Arc::clone(cache), name.to_owned());
+    let found = tokio::task::spawn_blocking(move || {
+        let text = cache.get(&name)?;
+        text.map(|text| serde_json::from_str(&text).map_err(|e| e.to_string())).transpose()
+    });
+    found.await.unwrap_or_else(|e| Err(e.to_string())).unwrap_or_else(|error| {
+        tracing::warn!(error, "the cache cannot be read");
+        None
+    })
+}
+
+async fn keep(cache: &Arc<dyn KeepsReplies>, name: String, model: String, reply: &Reply) {
+    let cache = Arc::clone(cache);
+    let text = serde_json::to_string(reply).map_err(|e| e.to_string());
+    let put = tokio::task::spawn_blocking(move || cache.put(&name, &model, &text?));
+    if let Err(error) = put.await.unwrap_or_else(|e| Err(e.to_string())) {
+        tracing::warn!(error, "the cache cannot be written");
+    }
+}
