@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flowrun_core::error::StepError;
-use flowrun_core::execute::{Execution, Run};
+use flowrun_core::execute::{Execution, Resources, Run};
 use flowrun_core::flow::{Flow, ModelDefinition};
 use flowrun_core::journal::Journal;
 use flowrun_core::types::Kind;
 use flowrun_core::value::Value;
+use flowrun_data::parts::Parts;
 use flowrun_journal::{
     FORMAT, Failure, FileJournal, JOURNAL_FILE, JournalError, OpenOptions, RunFile, RunFolder, RunState, Status,
 };
 use flowrun_llm::ModelOverride;
+use flowrun_steps::stores::RunMark;
 use flowrun_steps::{Files, Models};
 use serde_json::{Map, Value as Json};
 
@@ -100,6 +102,9 @@ impl Folder {
             options: Map::new(),
             identity: blake3::hash(&what).to_hex().to_string(),
             started: 0,
+            mark: String::new(),
+            forked: None,
+            items_from: 0,
         };
         let folder = if path.join(JOURNAL_FILE).is_file() {
             let found = RunFolder::open(path).map_err(not_kept)?;
@@ -125,9 +130,11 @@ impl Folder {
         Ok(Arc::new(journal))
     }
 
-    /// Where rows go that are many.
-    pub(crate) fn parts(&self) -> PathBuf {
-        self.folder.path().join("parts")
+    /// What its steps share: where rows go that are many, and its mark.
+    pub(crate) fn provide(&self, resources: Resources) -> Resources {
+        let resources = resources.with(Arc::new(Parts::new(self.folder.path().join("parts"))));
+        let mark = &self.folder.run.mark;
+        if mark.is_empty() { resources } else { resources.with(Arc::new(RunMark(mark.clone()))) }
     }
 
     /// Where tables lie that are too long for a message.

@@ -16,7 +16,6 @@ use flowrun_core::journal::{Journal, MemoryJournal};
 use flowrun_core::table::{Table, to_list};
 use flowrun_core::value::Value;
 use flowrun_data::Format;
-use flowrun_data::parts::Parts;
 use flowrun_data::write::{Target, write_table};
 use flowrun_llm::ModelOverride;
 use flowrun_steps::{Files, Models, Stores};
@@ -276,7 +275,7 @@ impl HostRun {
             .with(Arc::clone(&self.stores))
             .with(Arc::new(Host(Arc::new(lent))));
         if let Some(folder) = &self.folder {
-            resources = resources.with(Arc::new(Parts::new(folder.parts())));
+            resources = folder.provide(resources);
         }
         let options = RunOptions {
             seed: self.seed,

@@ -60,8 +60,7 @@ impl Tool for Lent {
     }
 
     fn refused(&self, options: &RunOptions) -> Option<StepError> {
-        let lends = options.lends.iter().any(|name| *name == self.name);
-        (!lends).then(|| {
+        (!options.lends.contains(&self.name)).then(|| {
             let message = format!("nobody lends the function `{}`", self.name);
             StepError::new("tool.not_lent", message)
                 .help("run the flow by `flowrun host`, from the program that has the function")
