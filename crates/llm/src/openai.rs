@@ -48,9 +48,7 @@ impl OpenAiModel {
             (host, None) => host.into(),
         };
         let service = OneTry::new(http, base_url, host.clone(), key.clone(), config.timeout)?;
-        // An address without a path is written with a slash at its end.
-        let base = base_url.as_str().trim_end_matches('/').to_owned();
-        let endpoint = Endpoint { base, no_key: SecretString::default() };
+        let endpoint = Endpoint { no_key: SecretString::default() };
         Ok(Self {
             client: Client::build(http.requests().clone(), endpoint).with_http_service(service),
             model,
@@ -126,10 +124,15 @@ impl fmt::Debug for OpenAiModel {
     }
 }
 
-/// Where requests go, for the client library. It never sees the key: [`OneTry`] adds that to each request.
+/// An endpoint as the client library sees it. It never sees the key, nor the address: [`OneTry`] knows both.
 struct Endpoint {
-    base: String,
     no_key: SecretString,
+}
+
+impl Endpoint {
+    /// The library parses an address for each request. This one is short, and has no host in it that would have to be
+    /// judged as a name of the internet.
+    const ADDRESS: &str = "model://endpoint";
 }
 
 impl Config for Endpoint {
@@ -138,7 +141,7 @@ impl Config for Endpoint {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+        [Self::ADDRESS, path].concat()
     }
 
     fn query(&self) -> Vec<(&str, &str)> {
@@ -146,7 +149,7 @@ impl Config for Endpoint {
     }
 
     fn api_base(&self) -> &str {
-        &self.base
+        Self::ADDRESS
     }
 
     fn api_key(&self) -> &SecretString {

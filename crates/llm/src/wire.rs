@@ -3,6 +3,9 @@
 //! Types of our own: the client library's have hundreds of fields, copy every message, and refuse replies of
 //! compatible servers that leave out what nobody needs.
 
+use std::fmt;
+
+use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
@@ -208,10 +211,26 @@ struct WireUsage {
     completion_tokens: Option<u64>,
 }
 
-/// An empty list is refused while reading, because only then the error still has the body.
+/// The first of a list, without making room for more. An empty one is refused while reading, because only then the error
+/// still has the body.
 fn first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Choice, D::Error> {
-    let choices = Vec::<Choice>::deserialize(deserializer)?;
-    choices.into_iter().next().ok_or_else(|| serde::de::Error::custom("`choices` is empty"))
+    struct First;
+
+    impl<'de> Visitor<'de> for First {
+        type Value = Choice;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of choices")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Choice, A::Error> {
+            let first = list.next_element()?.ok_or_else(|| de::Error::custom("`choices` is empty"))?;
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(first)
+        }
+    }
+
+    deserializer.deserialize_seq(First)
 }
 
 impl WireReply {
