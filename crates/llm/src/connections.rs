@@ -1,8 +1,8 @@
 //! The connections to one server, and an exchange on one of them.
 //!
 //! Each call drives its connection itself, in its own task. The usual arrangement, a task for each connection that
-//! calls talk to through channels, wakes three tasks for one exchange; with thousands of calls a second that was a
-//! third of what they cost.
+//! calls talk to through channels, wakes three tasks for one exchange, and a client that does everything has layers for
+//! what nobody asks of it here. Both together were a quarter of the CPU time of a run with thousands of calls a second.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
