@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flowrun_core::compile::{codes::BAD_CONFIG, compile};
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Span};
-use flowrun_core::flow::{Compiled, Flow};
+use flowrun_core::flow::{Compiled, Flow, FlowStep};
 use flowrun_core::node::NodeKind;
 use flowrun_core::registry::Registry;
 use flowrun_journal::FlowRecord;
@@ -187,8 +187,8 @@ pub(crate) fn all_flows(top: &std::sync::Arc<Flow>) -> Vec<std::sync::Arc<Flow>>
     let mut next = 0;
     while next < all.len() {
         let flow = std::sync::Arc::clone(&all[next]);
-        let provided = flow.providers.iter().map(|provider| &provider.flow);
-        for inner in flow.steps.iter().flat_map(|s| s.flows.values()).chain(provided) {
+        let provided = flow.providers.iter().filter_map(|provider| provider.flow());
+        for inner in flow.steps.iter().flat_map(FlowStep::inner_flows).chain(provided) {
             if !all.iter().any(|f| std::sync::Arc::ptr_eq(f, inner)) {
                 all.push(std::sync::Arc::clone(inner));
             }
