@@ -112,7 +112,7 @@ fn cast_kind(value: Value, to: &Type) -> Result<Value, CastError> {
                 .map(|(i, v)| cast(v.clone(), item).map_err(|e| CastError(format!("item {i}: {e}"))));
             Value::List(items.collect::<Result<Vec<_>, _>>()?.into())
         }
-        (Kind::Object(fields), Value::Object(object)) => cast_object(object, fields)?,
+        (Kind::Object(fields), Value::Object(object)) => cast_object(&object, fields)?,
         (Kind::Timestamp, Value::Date(day)) => Value::Timestamp(day.and_time(chrono::NaiveTime::MIN).and_utc()),
         (Kind::String, value @ Value::Table(_)) => return Err(refusal(&value, to)),
         (Kind::String, value) => Value::from(text_of(&value)?),
@@ -171,7 +171,7 @@ fn cast_number(value: &Value, to: &Type) -> Result<Value, CastError> {
     cast.ok_or_else(|| refusal(value, to))
 }
 
-fn cast_object(object: Object, fields: &indexmap::IndexMap<String, Type>) -> Result<Value, CastError> {
+fn cast_object(object: &Object, fields: &indexmap::IndexMap<String, Type>) -> Result<Value, CastError> {
     let mut entries: Vec<(Arc<str>, Value)> = object.iter().map(|(k, v)| (Arc::clone(k), v.clone())).collect();
     for (name, wanted) in fields {
         match entries.iter_mut().find(|(k, _)| **k == **name) {
