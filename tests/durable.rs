@@ -15,6 +15,8 @@ use crate::support::{Mock, Ran, Sandbox};
 mod cache;
 /// Runs that branch off others, flows that were changed, journals made smaller.
 mod fork;
+/// Datastores in a run that is killed.
+mod stores;
 
 const JUSTIFY: &str = "flows/justify.yaml";
 
@@ -107,7 +109,8 @@ fn said(sandbox: &Sandbox, ran: &Ran) -> String {
 #[test]
 fn killed_at_any_moment_it_ends_with_the_same_bytes_and_no_call_is_made_twice() {
     let (rows, kills) = (setting("FLOWRUN_CRASH_ROWS", 150), setting("FLOWRUN_CRASH_KILLS", 6));
-    let parallel = 64;
+    let parallel = setting("FLOWRUN_CRASH_PARALLEL", 64);
+    let at_once = parallel.to_string();
     let rows = format!("rows={rows}");
     let shares = [(FaultKind::Status(429), 0.025), (FaultKind::Status(500), 0.025)].into();
     let faults = Faults { shares, per_call: Some(2), ..Faults::default() };
@@ -126,7 +129,7 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes_and_no_call_is_made_twice() 
 
     let mock = Mock::start(plan(30.0));
     let sandbox = quick(Sandbox::with_flows().models(&mock));
-    let mut command: Vec<&str> = vec![JUSTIFY, "-i", &rows];
+    let mut command: Vec<&str> = vec![JUSTIFY, "-i", &rows, "--parallel", &at_once];
     let mut killed = 0;
     for n in 0..kills {
         let mut child = sandbox.command(&command).stderr(std::process::Stdio::null()).spawn().unwrap();
@@ -146,6 +149,8 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes_and_no_call_is_made_twice() 
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(rows_of(&sandbox) == expected, "the dataset differs from that of an undisturbed run");
     let counters = mock.counters();
+    // Where the script asks for many kills, all of them have to have met a run that was under way.
+    assert!(killed >= setting("FLOWRUN_CRASH_LEAST", 1), "{killed} kills");
     assert!(killed > 0 && counters.completed_again <= killed * parallel, "{counters:?} after {killed} kills");
 }
 
@@ -243,6 +248,35 @@ fn a_file_that_was_read_must_be_the_same() {
     );
     sandbox.write("flows/data/loan_seed.json", seed);
     sandbox.must_run(["resume"]);
+}
+
+#[test]
+fn a_picture_that_was_shown_must_be_the_same() {
+    let mock = Mock::start(Plan::default());
+    let sandbox = Sandbox::new().models(&mock);
+    let flow = "
+flow: looks
+inputs: { nothing: { type: any, default: null } }
+models: { seer: { provider: auto, model: gpt-4o-mini } }
+steps:
+  look: { type: prompt, model: seer, template: What is it?, images: [picture], with: { picture: { value: a.png } } }
+  stop: { type: template, template: \"{{ nothing }}\" }
+";
+    sandbox.write("flow.yaml", flow);
+    let picture = |last: u8| [b"\x89PNG\r\n\x1a\n".as_slice(), &[last]].concat();
+    sandbox.write("a.png", picture(1));
+    assert_eq!(sandbox.run(["flow.yaml"]).code, Some(1));
+    sandbox.write("a.png", picture(2));
+    let ran = sandbox.run(["resume"]);
+    assert!(
+        ran.stderr.contains("error[table.changed]: `a.png` has changed since the run began"),
+        "{}",
+        ran.stderr
+    );
+    sandbox.write("a.png", picture(1));
+    let ran = sandbox.run(["resume"]);
+    assert!(ran.stderr.contains("error[template.failed]"), "{}", ran.stderr);
+    assert_eq!(mock.counters().requests, 1);
 }
 
 #[test]

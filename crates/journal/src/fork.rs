@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::folder::items_from;
 use crate::index::{Index, Place, Record, line_at, scan_places};
-use crate::journal::VALUES;
+use crate::journal::{VALUES, costs};
 use crate::line::Line;
 use crate::{FORMAT, JOURNAL_FILE, JournalError};
 
@@ -54,7 +54,8 @@ pub fn fork(from: &Path, to: &Path, keep: &[String], effects_only: bool) -> Resu
             Record::Map { map, .. } => (*map, None),
             Record::Begun { visit, .. } | Record::Ended { visit, .. } => (*visit, None),
         };
-        if address.starts_with('!') || keep.contains(top(address)) {
+        // A file that later visits read may be another one by now.
+        if (address.starts_with('!') && costs(address)) || keep.contains(top(address)) {
             kept.push((place, large.map(str::to_owned)));
         }
     })?;

@@ -298,7 +298,9 @@ impl Journal for FileJournal {
 
 /// Whether an effect cost something, so that it would be a loss.
 pub fn costs(key: &str) -> bool {
-    key.rsplit_once('!').is_none_or(|(_, name)| name != FILE_EFFECT)
+    let is_file =
+        |name: &str| name.strip_prefix(FILE_EFFECT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    !key.split_once('!').is_some_and(|(_, name)| is_file(name))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -90,7 +90,8 @@ impl OpenAiModel {
         for part in ["openai", &self.base, if is_free { place } else { "" }] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
-        serde_json::to_writer(&mut hasher, &WireRequest { model, request, settings, max_tokens_key })?;
+        let body = WireRequest { model, request, settings, max_tokens_key }.body()?;
+        hasher.update(body.get().as_bytes());
         Ok(hasher.finalize().to_hex().to_string())
     }
 

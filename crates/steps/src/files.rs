@@ -113,9 +113,9 @@ impl Files {
             .help(format!("allow its folder with `--allow-path {folder}`")))
     }
 
-    /// Notes a file that was read.
-    pub fn note_read(&self, file: FileRead) {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(file.path.clone(), file);
+    /// Notes a file that was read; says whether it is the first time that this process reads it.
+    pub fn note_read(&self, file: FileRead) -> bool {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(file.path.clone(), file).is_none()
     }
 
     /// Notes a file that was written.

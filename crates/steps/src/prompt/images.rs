@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flowrun_core::error::StepError;
 use flowrun_core::execute::StepCx;
+use flowrun_core::journal::FILE_EFFECT;
 use flowrun_core::value::Value;
 
 use crate::files::{FileRead, Files};
@@ -84,13 +85,25 @@ async fn from_file(cx: &StepCx<'_>, name: &str, path: &str) -> Result<String, St
     let Some(kind) = kind(&bytes) else {
         return Err(wrong(name, &format!("`{path}` is no PNG, JPEG, GIF or WebP file")));
     };
-    files.note_read(FileRead {
-        step: cx.step_name().to_string(),
-        path: path.to_owned(),
-        bytes: bytes.len() as u64,
-        digest: blake3::hash(&bytes).to_hex().to_string(),
-    });
+    let digest = blake3::hash(&bytes).to_hex().to_string();
+    let (step, size) = (cx.step_name().to_string(), bytes.len() as u64);
+    let first = files.note_read(FileRead { step, path: path.to_owned(), bytes: size, digest: digest.clone() });
+    if first {
+        is_as_it_was(cx, path, &digest)?;
+    }
     Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(&bytes)))
+}
+
+/// A run goes on only over the pictures that it began with; answers to others would stand beside theirs.
+fn is_as_it_was(cx: &StepCx<'_>, path: &str, digest: &String) -> Result<(), StepError> {
+    let key = format!("{FILE_EFFECT}/{path}");
+    match cx.recall::<String>(&key)? {
+        None => cx.remember(&key, digest),
+        Some(was) if was == *digest => Ok(()),
+        Some(_) => Err(StepError::new("table.changed", format!("`{path}` has changed since the run began"))
+            .help("put the file back as it was, or begin again with `flowrun FILE --new`")
+            .fatal()),
+    }
 }
 
 fn read(place: &Path) -> Result<Vec<u8>, String> {
