@@ -12,9 +12,8 @@ use async_openai::traits::RequestOptionsBuilder;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
-use serde_json::value::RawValue;
 
-use crate::transport::{OneTry, Unusable, received, unmade};
+use crate::transport::{OneTry, Unusable, received};
 use crate::wire::{WireReply, WireRequest};
 use crate::{
     ChatRequest, HttpClient, MaxTokensKey, ModelConfig, ModelError, ModelErrorKind, Reply, RetryConfig, Secret,
@@ -90,8 +89,7 @@ impl OpenAiModel {
         for part in ["openai", &self.base, if is_free { place } else { "" }] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
-        let body = WireRequest { model, request, settings, max_tokens_key }.body()?;
-        hasher.update(body.get().as_bytes());
+        serde_json::to_writer(&mut hasher, &WireRequest { model, request, settings, max_tokens_key })?;
         Ok(hasher.finalize().to_hex().to_string())
     }
 
@@ -104,10 +102,9 @@ impl OpenAiModel {
             settings: request.settings.over(&self.settings),
             max_tokens_key: self.max_tokens_key,
         };
-        let body = wire.body().map_err(|error| unmade(&self.host, &error))?;
         let mut tries = 1;
         loop {
-            let error = match self.one_try(request, &body, identity.clone()).await {
+            let error = match self.one_try(&wire, identity.clone()).await {
                 Ok(reply) => return Ok(Reply { tries, ..reply }),
                 Err(error) => error,
             };
@@ -127,16 +124,11 @@ impl OpenAiModel {
         Ok(wait)
     }
 
-    async fn one_try(
-        &self,
-        request: &ChatRequest,
-        body: &RawValue,
-        identity: HeaderValue,
-    ) -> Result<Reply, ModelError> {
+    async fn one_try(&self, wire: &WireRequest<'_>, identity: HeaderValue) -> Result<Reply, ModelError> {
         let headers = HeaderMap::from_iter([(REQUEST_ID, identity)]);
         let refused = |error| received(error, &self.host, self.key.as_ref());
-        let reply: WireReply = self.client.chat().headers(headers).create_byot(body).await.map_err(refused)?;
-        reply.into_reply(&self.host, request)
+        let reply: WireReply = self.client.chat().headers(headers).create_byot(wire).await.map_err(refused)?;
+        reply.into_reply(&self.host, wire.request)
     }
 }
 
