@@ -61,6 +61,7 @@ pub fn registry() -> Registry {
         .with_models::<ModelConfig>()
         .with_datastores::<StoreConfig>()
         .with_tool_kind::<flowrun_tools::Exec>()
+        .with_tool_kind::<flowrun_tools::Mcp>()
         .with_tool_kind::<http::HttpTool>()
         .with_tool_kind::<tool_flow::FlowTool>()
         .with::<read_table::ReadTable>()

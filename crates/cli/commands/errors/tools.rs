@@ -44,4 +44,13 @@ pub(super) const TOOLS: Codes = &[
          whether it was carried out. The run stops and asks: `flowrun resume RUN --redo` makes such calls again, `--skip` takes \
          null for what they gave, where the type of the result allows it.",
     ),
+    (
+        "tool.unreachable",
+        "an MCP server cannot be connected to, does not speak the protocol, or the connection broke while it was asked.",
+    ),
+    ("tool.unknown", "an MCP server does not have the tool that the flow names."),
+    (
+        "tool.refused",
+        "the tool starts a program that speaks MCP, and `--allow-stdio-mcp` was not given. Look at what the flow starts first.",
+    ),
 ];
