@@ -3,7 +3,7 @@
 use flowrun_core::address::FrameKind;
 use flowrun_core::compile::{FlowPorts, Scope};
 use flowrun_core::diagnostics::Diagnostics;
-use flowrun_core::error::{INTERRUPTED, StepError};
+use flowrun_core::error::StepError;
 use flowrun_core::execute::StepCx;
 use flowrun_core::ports::Ports;
 use flowrun_core::signature::{Port, Signature};
@@ -67,7 +67,7 @@ impl Catch {
 
     /// The branch that an error takes; none where it is not caught.
     fn branch_of(&self, error: &StepError) -> Option<&str> {
-        if error.fatal || error.code == INTERRUPTED {
+        if error.fatal || error.is_stop() {
             return None;
         }
         let names = self.except_on.iter().filter_map(|(name, branch)| Some((ErrorName::parse(name)?, branch)));
@@ -149,6 +149,7 @@ impl Step for Catch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flowrun_core::error::INTERRUPTED;
 
     #[test]
     fn the_code_goes_before_its_kind_and_a_fatal_error_passes() {

@@ -23,7 +23,7 @@ use serde_json::Value as Json;
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
 use crate::error::StepError;
 use crate::execute::StepCx;
-use crate::flow::{Compiled, Flow, FlowStep};
+use crate::flow::{Compiled, Flow, FlowStep, Limits};
 use crate::late::MARK;
 use crate::node::{Node, NodeKind};
 use crate::ports::Ports;
@@ -421,7 +421,7 @@ fn assemble(
     let ends =
         steps.iter().filter(|s| s.signature.branches.is_empty()).map(|s| s.spec.name.value.clone()).collect();
     let output_names = wired.outputs.iter().map(|p| p.name.as_str().into()).collect();
-    let steps = steps
+    let steps: Vec<FlowStep> = steps
         .into_iter()
         .zip(graph.edges)
         .zip(wired.steps)
@@ -448,6 +448,7 @@ fn assemble(
             signature: step.signature,
         })
         .collect();
+    let waits = steps.iter().any(FlowStep::waits);
     Flow {
         name: spec.name.value.as_str().into(),
         description: spec.description.clone(),
@@ -458,7 +459,14 @@ fn assemble(
         variables: wired.variables,
         providers: providers.into_iter().filter_map(context::Provided::into_provider).collect(),
         steps,
-        max_steps: spec.max_steps.as_ref().map_or(DEFAULT_MAX_STEPS, |n| n.value),
+        limits: Limits {
+            max_steps: spec.limits.max_steps.unwrap_or(DEFAULT_MAX_STEPS),
+            max_calls: spec.limits.max_calls,
+            max_tokens: spec.limits.max_tokens,
+            timeout: spec.limits.timeout,
+            step_timeout: spec.limits.step_timeout,
+        },
+        waits,
         seed_input: wired.seed_input,
         output_names,
         output_sources: wired.output_sources,
