@@ -1,4 +1,4 @@
-//! Codes of tools.
+//! Codes of tools, and of the agents that call them.
 
 use super::Codes;
 
@@ -52,5 +52,14 @@ pub(super) const TOOLS: Codes = &[
     (
         "tool.refused",
         "the tool starts a program that speaks MCP, and `--allow-stdio-mcp` was not given. Look at what the flow starts first.",
+    ),
+    (
+        "tool.rejected",
+        "somebody was asked whether the tool may be called (`confirm: true`), and did not allow it; the message is the reason.",
+    ),
+    (
+        "agent.unfinished",
+        "an agent had no answer after its `max_iterations`. The details hold its last text. Raise them, give it a smaller task, or \
+         tools that lead there sooner.",
     ),
 ];
