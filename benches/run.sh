@@ -10,7 +10,7 @@ json="${1:-$numbers/numbers.json}"
 mkdir -p "$numbers"
 rm -f "$numbers"/*.md "$numbers"/*.jsonl
 
-benches=(engine synthesize endpoint command)
+benches=(engine synthesize endpoint command tools)
 # All of it first, so that nothing is compiled while something is measured.
 cargo bench --locked --no-run "${benches[@]/#/--bench=}"
 for bench in "${benches[@]}"; do

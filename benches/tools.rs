@@ -19,7 +19,7 @@ use serde::Deserialize;
 use support::{Number, Target, median};
 
 const FLAG: &str = "--answer";
-const CALLS: i64 = 50_000;
+const CALLS: u32 = 50_000;
 const ROUNDS: u32 = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -59,16 +59,17 @@ fn rate() -> Result<f64, Box<dyn Error>> {
     );
     let parsed = parse(flow, &ParseOptions::new("flow.yaml", ".")).map_err(|e| format!("{e:?}"))?;
     let compiled = compile(&parsed.spec, &flowrun::standard()).map_err(|e| format!("{e:?}"))?;
-    let numbers: Vec<Value> = (0..CALLS).map(Value::Int).collect();
-    let inputs = bind(&compiled.flow, [("numbers".to_owned(), numbers.into())].into()).map_err(|e| e.join(", "))?;
+    let numbers: Vec<Value> = (0..CALLS).map(|n| Value::Int(n.into())).collect();
+    let inputs =
+        bind(&compiled.flow, [("numbers".to_owned(), numbers.into())].into()).map_err(|e| e.join(", "))?;
     let run = Arc::new(Run::new(RunOptions::default()).journal(Arc::new(MemoryJournal::new())));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let began = Instant::now();
     let outputs = runtime.block_on(execute(&compiled.flow, inputs, &run))?.finished()?;
     let took = began.elapsed().as_secs_f64();
     let all = outputs.values.get("all").and_then(Value::as_list).ok_or("there is no list")?;
-    if all.len() as i64 != CALLS || all.items().iter().any(|yes| *yes != Value::Bool(true)) {
+    if all.len() != CALLS as usize || all.items().iter().any(|yes| *yes != Value::Bool(true)) {
         return Err("the calls gave something else".into());
     }
-    Ok(CALLS as f64 / took)
+    Ok(f64::from(CALLS) / took)
 }

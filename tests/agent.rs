@@ -28,7 +28,11 @@ outputs: { said: work.output }
 "#;
 
 fn plan() -> Plan {
-    let replies = vec![Rule::new("", r#"{"n": 7}"#).tool("double"), Rule::new("", r#"{"n": "x"}"#).tool("double"), Rule::new("", "It is 14.")];
+    let replies = vec![
+        Rule::new("", r#"{"n": 7}"#).tool("double"),
+        Rule::new("", r#"{"n": "x"}"#).tool("double"),
+        Rule::new("", "It is 14."),
+    ];
     Plan { replies, record: true, ..Plan::default() }
 }
 
@@ -62,7 +66,9 @@ fn a_resume_repeats_neither_rounds_nor_calls() {
     let read = "after: { type: exec, command: [sh, after.sh] }";
     sandbox.write("flow.yaml", FLOW.replace("after: { type: exec_that_is_missing }", read));
     let answers = |result: &str| {
-        format!("while read -r line; do case $line in *describe*) echo '{{\"id\": 0, \"result\": {{\"arguments\": {{}}}}}}';; *) echo '{{\"id\": 0, {result}}}';; esac; done\n")
+        format!(
+            "while read -r line; do case $line in *describe*) echo '{{\"id\": 0, \"result\": {{\"arguments\": {{}}}}}}';; *) echo '{{\"id\": 0, {result}}}';; esac; done\n"
+        )
     };
     sandbox.write("after.sh", answers("\"error\": \"not yet\""));
     let failed = sandbox.run(["flow.yaml"]);

@@ -6,7 +6,9 @@ use crate::support::{McpServer, Ran, Sandbox};
 
 /// A flow with one step that calls the tool of a definition.
 fn flow(definition: &str, with: &str) -> String {
-    format!("flow: calls\ntools:\n  call: {{ type: mcp, {definition} }}\nsteps:\n  step: {{ type: tool, tool: call, with: {with} }}\n")
+    format!(
+        "flow: calls\ntools:\n  call: {{ type: mcp, {definition} }}\nsteps:\n  step: {{ type: tool, tool: call, with: {with} }}\n"
+    )
 }
 
 fn run(server: &McpServer, definition: &str, with: &str) -> Ran {
@@ -41,7 +43,12 @@ fn what_a_server_refuses_is_told() {
             "tool.failed",
             "divided by zero",
         ),
-        ("tool: divide, arguments: { a: integer }", "{ a: { value: 7 } }", "tool.failed", "two numbers are wanted"),
+        (
+            "tool: divide, arguments: { a: integer }",
+            "{ a: { value: 7 } }",
+            "tool.failed",
+            "two numbers are wanted",
+        ),
         ("tool: shuot, arguments: {}", "{}", "tool.unknown", "did you mean `shout`?"),
         ("tool: hang, arguments: {}, timeout: 0.5", "{}", "tool.timeout", "did not answer in 0.5 s"),
         (
@@ -83,7 +90,11 @@ fn a_server_over_pipes_is_started_only_where_that_is_allowed() {
     sandbox.must_run(["check", "flow.yaml"]);
     let refused = sandbox.run(["flow.yaml"]);
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
-    assert!(refused.stderr.contains("--allow-stdio-mcp") && !sandbox.path(".flowrun").exists(), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("--allow-stdio-mcp") && !sandbox.path(".flowrun").exists(),
+        "{}",
+        refused.stderr
+    );
     let ran = sandbox.must_run(["flow.yaml", "--allow-stdio-mcp", "--json"]);
     assert_eq!(ran.json()["outputs"], json!({ "sum": 5 }));
 }
@@ -101,7 +112,8 @@ fn a_program_that_does_not_speak_mcp_is_told_with_its_last_words() {
 #[test]
 fn a_secret_header_is_not_told() {
     let sandbox = Sandbox::new().env("KEY", "hunter2-hunter2");
-    let definition = "url: \"http://127.0.0.1:9/mcp\", arguments: {}, sensitive_headers: { Authorization: \"Bearer ${KEY}\" }";
+    let definition =
+        "url: \"http://127.0.0.1:9/mcp\", arguments: {}, sensitive_headers: { Authorization: \"Bearer ${KEY}\" }";
     sandbox.write("flow.yaml", flow(definition, "{}"));
     let ran = sandbox.run(["flow.yaml"]);
     assert!(ran.stderr.contains("error[tool.unreachable]"), "{}", ran.stderr);

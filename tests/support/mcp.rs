@@ -7,8 +7,8 @@ use std::sync::Arc;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ListToolsResult, PaginatedRequestParams,
-    ServerCapabilities, ServerConfig, Tool,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ListToolsResult,
+    PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -50,9 +50,7 @@ impl ServerHandler for Tools {
             }
             "divide" => match (arguments["a"].as_i64(), arguments["b"].as_i64()) {
                 (Some(_), Some(0)) => CallToolResult::error(vec![ContentBlock::text("divided by zero")]),
-                (Some(a), Some(b)) => {
-                    CallToolResult::structured(json!({ "quotient": a / b, "rest": a % b }))
-                }
+                (Some(a), Some(b)) => CallToolResult::structured(json!({ "quotient": a / b, "rest": a % b })),
                 _ => return Err(ErrorData::invalid_params("two numbers are wanted", None)),
             },
             _ => std::future::pending().await,
@@ -74,7 +72,8 @@ impl McpServer {
         let address = listener.local_addr().unwrap();
         runtime.spawn(async move {
             let sessions = Arc::new(LocalSessionManager::default());
-            let service = StreamableHttpService::new(|| Ok(Tools), sessions, StreamableHttpServerConfig::default());
+            let service =
+                StreamableHttpService::new(|| Ok(Tools), sessions, StreamableHttpServerConfig::default());
             while let Ok((stream, _)) = listener.accept().await {
                 let service = TowerToHyperService::new(service.clone());
                 let connection = hyper::server::conn::http1::Builder::new();

@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::models;
-use crate::prompt::{CHAT_HISTORY, Form, Shape, check_offline, insert, offline_text, unfit};
+use crate::prompt::{CHAT_HISTORY, Form, Shape, check_offline, insert, offline_text, role_word, unfit};
 use crate::template::inputs_of;
 use rounds::{ASK_USER, Rounds, SUBMIT};
 
@@ -126,7 +126,11 @@ impl Agent {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
             if name.len() > 64 || !name.bytes().all(plain) {
                 let message = format!("`{name}` is no name by which a model can call a tool");
-                wrong.push(scope.bad(&path, message).help("such a name has at most 64 letters from a to z, digits, `_` and `-`"));
+                wrong.push(
+                    scope
+                        .bad(&path, message)
+                        .help("such a name has at most 64 letters from a to z, digits, `_` and `-`"),
+                );
             }
         }
         waits
@@ -157,9 +161,7 @@ impl Agent {
         let text = offline_text(cx, model, self.offline.as_ref(), input)?;
         match self.form() {
             None => Ok(Answer::Text(text)),
-            Some(form) => {
-                form.read(&text).map(Answer::Fields).map_err(|problems| unfit(model, &problems, &text))
-            }
+            Some(form) => form.read(&text).map(Answer::Fields).map_err(|problems| unfit(model, &problems, &text)),
         }
     }
 }
@@ -195,7 +197,8 @@ impl Step for Agent {
         if let Some(Late::Now(temperature)) = &self.temperature
             && !(temperature.is_finite() && *temperature >= 0.0)
         {
-            wrong.push(scope.bad(&["temperature"], format!("`temperature` is a number from 0, not {temperature}")));
+            wrong
+                .push(scope.bad(&["temperature"], format!("`temperature` is a number from 0, not {temperature}")));
         }
         check_offline(scope, self.offline.as_ref(), &inputs, &mut wrong);
         wrong.into_result()?;
@@ -211,11 +214,14 @@ impl Step for Agent {
             Rounds::new(self, cx, model, self.messages(&input)?)?.answer().await?
         };
         if cx.is_preview() {
-            let prompt: Vec<(String, String)> =
-                self.messages(&input)?.into_iter().map(|m| (format!("{:?}", m.role).to_lowercase(), m.content)).collect();
+            let said = |m: Message| (role_word(m.role).to_owned(), m.content);
+            let prompt: Vec<(String, String)> = self.messages(&input)?.into_iter().map(said).collect();
             let reply = match &answer {
                 Answer::Text(text) => text.clone(),
-                Answer::Fields(ports) => ports.iter().map(|(name, value)| format!("{name}: {value}\n")).collect(),
+                Answer::Fields(ports) => {
+                    let lines: Vec<_> = ports.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                    lines.join("\n")
+                }
             };
             cx.emit(&Event::Answered { at: &cx.address(), model: &self.model, prompt: &prompt, reply: &reply });
         }

@@ -33,7 +33,7 @@ impl Models {
 /// The model of this name, as the step's signature asked for it.
 pub(crate) fn named<'c>(cx: &'c StepCx<'_>, name: &str) -> Result<&'c BoundModel, StepError> {
     let place = cx.model(name);
-    place.and_then(|place| cx.resource::<Models>().ok()?.get(place)).ok_or_else(|| {
-        StepError::new("engine.resource", format!("the run has no model `{name}`")).fatal()
-    })
+    place
+        .and_then(|place| cx.resource::<Models>().ok()?.get(place))
+        .ok_or_else(|| StepError::new("engine.resource", format!("the run has no model `{name}`")).fatal())
 }

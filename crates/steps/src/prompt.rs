@@ -391,7 +391,8 @@ impl Step for Prompt {
     }
 }
 
-fn role_word(role: Role) -> &'static str {
+/// The word for who says a message.
+pub(crate) fn role_word(role: Role) -> &'static str {
     match role {
         Role::System => "system",
         Role::User => "user",

@@ -50,11 +50,7 @@ impl Tool for Asked {
         true
     }
 
-    fn call<'a>(
-        &'a self,
-        cx: &'a ToolCx<'a>,
-        arguments: &'a Object,
-    ) -> BoxFuture<'a, Result<Value, StepError>> {
+    fn call<'a>(&'a self, cx: &'a ToolCx<'a>, arguments: &'a Object) -> BoxFuture<'a, Result<Value, StepError>> {
         async move {
             let mut answer = cx.ask(arguments).await?;
             if let Some(error) = answer.get("error") {

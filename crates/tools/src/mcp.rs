@@ -85,7 +85,7 @@ impl ToolKind for Mcp {
         });
         let server = match (&self.url, &self.command) {
             (Some(url), None) => self.remote(url, scope, &mut wrong),
-            (None, Some(command)) => self.started(command, scope, &mut wrong),
+            (None, Some(command)) => Some(self.started(command, scope, &mut wrong)),
             _ => {
                 let problem = scope.bad(&[], "a tool of an MCP server has either `url` or `command`");
                 wrong.push(problem);
@@ -156,7 +156,7 @@ impl Mcp {
         headers
     }
 
-    fn started(&self, command: &[String], scope: &ToolScope<'_>, wrong: &mut Diagnostics) -> Option<Server> {
+    fn started(&self, command: &[String], scope: &ToolScope<'_>, wrong: &mut Diagnostics) -> Server {
         for (key, named) in [("headers", &self.headers), ("sensitive_headers", &self.sensitive_headers)] {
             if !named.is_empty() {
                 wrong.push(scope.bad(&[key], format!("`{key}` goes with `url`")));
@@ -174,7 +174,7 @@ impl Mcp {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             wrong.push(scope.bad(&path, why));
         }
-        Some(Server::Started(program))
+        Server::Started(program)
     }
 }
 
@@ -210,11 +210,7 @@ impl Tool for McpTool {
         ["tool.timeout", "tool.unreachable", "tool.protocol"].contains(&error.code.as_ref())
     }
 
-    fn call<'a>(
-        &'a self,
-        cx: &'a ToolCx<'a>,
-        arguments: &'a Object,
-    ) -> BoxFuture<'a, Result<Value, StepError>> {
+    fn call<'a>(&'a self, cx: &'a ToolCx<'a>, arguments: &'a Object) -> BoxFuture<'a, Result<Value, StepError>> {
         async move {
             let connection = cx.held(&self.key, || Connection::new(self.server.clone()));
             let answer = connection.call(cx, &self.tool, arguments).await?;

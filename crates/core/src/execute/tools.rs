@@ -241,12 +241,14 @@ impl StepCx<'_> {
         let answer = self.ask(&format!("{key}/confirm"), kind).await?;
         if answer.get("accept") != Some(&Json::Bool(true)) {
             let reason = answer.get("reason").and_then(Json::as_str).filter(|reason| !reason.is_empty());
-            let message = reason.map_or_else(|| format!("the call of the tool `{}` was not allowed", tool.name), str::to_owned);
+            let message = reason
+                .map_or_else(|| format!("the call of the tool `{}` was not allowed", tool.name), str::to_owned);
             return Err(StepError::new("tool.rejected", message));
         }
         match answer.get("arguments") {
             Some(Json::Object(others)) => {
-                let others = others.iter().map(|(name, value)| Ok((name.as_str().into(), Value::try_from(value.clone())?)));
+                let others =
+                    others.iter().map(|(name, value)| Ok((name.as_str().into(), Value::try_from(value.clone())?)));
                 let others = others.collect::<Result<Vec<_>, ValueError>>();
                 fitting_arguments(tool, others.map_err(|e| StepError::new("tool.arguments", e.to_string()))?)
             }

@@ -39,9 +39,13 @@ impl<'r> Rounds<'r> {
         }
         if agent.ask_user {
             let question = json!({ "type": "string", "description": "What the person is asked." });
-            tools.push(own(ASK_USER, "Asks the person, and gives the answer.", json!({
-                "type": "object", "properties": { "question": question }, "required": ["question"],
-            })));
+            tools.push(own(
+                ASK_USER,
+                "Asks the person, and gives the answer.",
+                json!({
+                    "type": "object", "properties": { "question": question }, "required": ["question"],
+                }),
+            ));
         }
         if let Some(form) = agent.form() {
             tools.push(own(SUBMIT, "Gives the answer and ends the work.", form.schema().clone()));
@@ -171,7 +175,9 @@ fn own(name: &str, description: &str, parameters: Json) -> ToolSpec {
 
 fn complaint(form: &Form, problems: &[String]) -> String {
     let (problems, schema) = (problems.join("\n- "), form.schema());
-    format!("Error: the answer does not have its form:\n- {problems}\nCall `{SUBMIT}` again; its arguments must be valid against {schema}")
+    format!(
+        "Error: the answer does not have its form:\n- {problems}\nCall `{SUBMIT}` again; its arguments must be valid against {schema}"
+    )
 }
 
 /// What a tool gave, as a text: a text as it is, all else as JSON.

@@ -15,7 +15,10 @@ pub(super) fn value(answer: CallToolResult, results: &[Port]) -> Result<Value, S
     let texts: Vec<&str> = answer.content.iter().filter_map(text).collect();
     if answer.is_error == Some(true) {
         let said = texts.join("\n");
-        return Err(StepError::new("tool.failed", if said.is_empty() { "it gives no reason".to_owned() } else { said }));
+        return Err(StepError::new(
+            "tool.failed",
+            if said.is_empty() { "it gives no reason".to_owned() } else { said },
+        ));
     }
     if let Some(structured) = answer.structured_content {
         let structured = Value::try_from(structured).map_err(|e| StepError::new("tool.result", e.to_string()))?;
@@ -31,7 +34,8 @@ pub(super) fn value(answer: CallToolResult, results: &[Port]) -> Result<Value, S
         _ => {
             let read: Value = serde_json::from_str(&said).map_err(|e| {
                 let message = format!("the server gave a text, which is not the JSON that `results` wants: {e}");
-                StepError::new("tool.result", message).help("list one result that is a `string`, and read it in the flow")
+                StepError::new("tool.result", message)
+                    .help("list one result that is a `string`, and read it in the flow")
             })?;
             Ok(named(read, results))
         }

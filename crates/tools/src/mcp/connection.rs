@@ -8,6 +8,7 @@ use flowrun_core::error::StepError;
 use flowrun_core::execute::ToolCx;
 use flowrun_core::value::{Object, Value};
 use flowrun_net::{Client, Rules, Url};
+use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue};
 use rmcp::model::{CallToolRequestParams, CallToolResult};
 use rmcp::service::{ClientInitializeError, RunningService, ServiceError};
@@ -74,7 +75,9 @@ impl Server {
     /// A text without secrets.
     pub(super) fn redact(&self, text: String) -> String {
         match self {
-            Self::Remote(remote) => remote.secrets.iter().filter(|s| s.len() >= SHORTEST_SECRET).fold(text, hidden),
+            Self::Remote(remote) => {
+                remote.secrets.iter().filter(|s| s.len() >= SHORTEST_SECRET).fold(text, |text, s| hidden(text, s))
+            }
             Self::Started(program) => program.redact(text),
         }
     }
@@ -98,10 +101,10 @@ impl Server {
     }
 }
 
-fn hidden(text: String, secret: &String) -> String {
+fn hidden(text: String, secret: &str) -> String {
     // `Bearer KEY` is as secret as `KEY`.
     let words = secret.split_whitespace().filter(|word| word.len() > "Bearer".len());
-    words.chain([secret.as_str()]).fold(text, |text, word| text.replace(word, "***"))
+    words.chain([secret]).fold(text, |text, word| text.replace(word, "***"))
 }
 
 /// A connection that is made by the first call, and again after it broke.
@@ -137,11 +140,11 @@ impl Connection {
             let message = format!("the server `{}` has no tool `{tool}`{near}", self.server.name());
             return Err(StepError::new("tool.unknown", message).help("`tool:` names it as the server does"));
         }
-        let arguments = match Value::Object(arguments.clone()).to_json() {
-            Ok(serde_json::Value::Object(arguments)) => arguments,
-            _ => return Err(StepError::new("tool.arguments", "the arguments cannot be sent")),
+        let Ok(serde_json::Value::Object(arguments)) = Value::Object(arguments.clone()).to_json() else {
+            return Err(StepError::new("tool.arguments", "the arguments cannot be sent"));
         };
-        let asked = open.service.peer().call_tool(CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments));
+        let asked =
+            open.service.peer().call_tool(CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments));
         match tokio::time::timeout(self.server.timeout(), asked).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.failed(&open, error).await),
@@ -197,13 +200,17 @@ impl Connection {
                 config.max_sse_event_size = remote.largest;
                 config.max_json_response_size = remote.largest;
                 let transport = StreamableHttpClientTransport::with_client(client, config);
-                self.greeted(serve_client((), transport)).await.map(|(service, tools)| Open { service, tools, process: None })
+                self.greeted(Box::pin(serve_client((), transport))).await.map(|(service, tools)| Open {
+                    service,
+                    tools,
+                    process: None,
+                })
             }
             Server::Started(program) => {
                 let (mut process, stdin, stdout) = Started::start(program)?;
                 let transport =
                     AsyncRwTransport::new_client(stdout, stdin).with_max_line_length(program.longest_line);
-                match self.greeted(serve_client((), transport)).await {
+                match self.greeted(Box::pin(serve_client((), transport))).await {
                     Ok((service, tools)) => Ok(Open { service, tools, process: Some(Mutex::new(process)) }),
                     Err(error) => Err(process.blamed(program, error).await),
                 }
@@ -214,13 +221,14 @@ impl Connection {
     /// The handshake, and the list of tools.
     async fn greeted(
         &self,
-        serve: impl Future<Output = Result<RunningService<RoleClient, ()>, ClientInitializeError>>,
+        serve: BoxFuture<'_, Result<RunningService<RoleClient, ()>, ClientInitializeError>>,
     ) -> Result<(RunningService<RoleClient, ()>, Vec<String>), StepError> {
-        let greet = async {
+        let greet = Box::pin(async {
             let service = serve.await.map_err(|e| self.server.unreachable(&e.to_string()))?;
-            let tools = service.peer().list_all_tools().await.map_err(|e| self.server.unreachable(&e.to_string()))?;
+            let tools =
+                service.peer().list_all_tools().await.map_err(|e| self.server.unreachable(&e.to_string()))?;
             Ok((service, tools.into_iter().map(|tool| tool.name.into_owned()).collect()))
-        };
+        });
         match tokio::time::timeout(self.server.timeout(), greet).await {
             Ok(greeted) => greeted,
             Err(_) => Err(self.server.late()),
