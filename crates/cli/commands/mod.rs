@@ -85,6 +85,7 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
         None => run::run(registry, &cli.run, &screen, cli.global.verbose),
         Some(Command::Resume(args)) => resume::resume(registry, &args, &screen, cli.global.verbose),
         Some(Command::Retry(args)) => resume::retry(registry, &args, &screen, cli.global.verbose),
+        Some(Command::Fork(args)) => resume::fork(registry, &args.how, &args.from, &screen, cli.global.verbose),
         Some(Command::Reply(args)) => reply::reply(registry, &args, &screen, cli.global.verbose),
         Some(Command::Runs { json }) => runs::list(json),
         Some(Command::Show { run, failures }) => runs::show(run.as_deref(), failures),

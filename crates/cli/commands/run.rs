@@ -163,24 +163,21 @@ async fn go(
         asked = Terminal::find(&progress);
         observers = observers.with(progress);
     }
-    let stop = Arc::new(StopRun::default());
+    let (stop, stores) = (Arc::new(StopRun::default()), Arc::new(stores));
     let described = models.described();
     let mut resources = Resources::new()
         .with(Arc::clone(&files))
         .with(Arc::new(models.into_models()))
         .with(Arc::new(flowrun_net::Client::new()))
-        .with(Arc::new(stores));
+        .with(Arc::clone(&stores));
     if let Some(kept) = &kept {
-        resources = resources.with(Arc::new(kept.parts()));
+        resources = kept.provide(resources);
     }
-    let options = RunOptions {
-        seed,
-        parallel: args.parallel,
-        preview: args.preview,
-        unfinished: args.unfinished,
-        allow_stdio_mcp: args.allow_stdio_mcp,
-    };
-    let run = Run::new(options).resources(resources).observers(observers).journal(journal).stop(Arc::clone(&stop));
+    let run = Run::new(options(args, seed))
+        .resources(resources)
+        .observers(observers)
+        .journal(journal)
+        .stop(Arc::clone(&stop));
     let run = match asked {
         Some(terminal) => run.answers(Arc::new(terminal)),
         None => run,
@@ -226,13 +223,35 @@ async fn go(
         Err(error) => report.failure(screen, error),
         Ok(_) => {}
     }
-    if let Some(kept) = &kept
-        && let Err(error) = kept.close(&report)
-    {
-        screen.error(&error.to_string(), None);
-        code = code.max(FAILED);
+    if let Some(kept) = &kept {
+        if ended.is_ok() {
+            forget(&stores, kept, screen).await;
+        }
+        if let Err(error) = kept.close(&report) {
+            screen.error(&error.to_string(), None);
+            code = code.max(FAILED);
+        }
     }
     Ok(code)
+}
+
+fn options(args: &RunArgs, seed: u64) -> RunOptions {
+    RunOptions {
+        seed,
+        parallel: args.parallel,
+        preview: args.preview,
+        unfinished: args.unfinished,
+        allow_stdio_mcp: args.allow_stdio_mcp,
+    }
+}
+
+/// The run is whole; where a store cannot forget what it remembers of it, that stays there, and nothing else is lost.
+async fn forget(stores: &Stores, kept: &Kept, screen: &Screen) {
+    if let Some(mark) = kept.mark()
+        && let Err(error) = stores.forget(&mark).await
+    {
+        screen.error(&error.message, error.help.as_deref());
+    }
 }
 
 /// The outputs, or why there are none, with what the run waits for.

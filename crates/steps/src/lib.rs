@@ -54,7 +54,7 @@ mod write_variable;
 
 pub use files::Files;
 pub use models::Models;
-pub use stores::Stores;
+pub use stores::{RunMark, Stores};
 pub use write_table::rejected_path;
 
 use flowrun_core::registry::Registry;
