@@ -332,3 +332,33 @@ fn the_tool_in_python_runs() {
     assert_eq!(ran.json()["outputs"]["words"], json!([12]));
     assert!(std::fs::read_to_string(repository("examples/tool.py")).unwrap().lines().count() <= 12);
 }
+
+#[test]
+fn a_run_waits_for_what_the_caller_lends_and_for_leave() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "flow.yaml",
+        r#"
+flow: lends
+tools:
+  weigh: { type: client, arguments: { thing: string }, results: { grams: integer } }
+  note: { type: exec, command: [sh, -c, 'read -r line; echo >> notes; echo "{\"id\": 0, \"result\": \"noted\"}"; read -r line'], arguments: { grams: integer }, confirm: true }
+steps:
+  first: { type: tool, tool: weigh, with: { thing: { value: feather } } }
+  second: { type: tool, tool: note }
+"#,
+    );
+    let waits = sandbox.run(["flow.yaml"]);
+    assert_eq!(waits.code, Some(3), "{}", waits.stderr);
+    assert!(waits.stderr.contains("weigh") && waits.stderr.contains("--result"), "{}", waits.stderr);
+    let run = std::fs::read_dir(sandbox.path(".flowrun/runs")).unwrap().next().unwrap().unwrap().file_name();
+    let run = run.to_str().unwrap();
+    let waits = sandbox.run(["reply", run, "--result", "3"]);
+    assert_eq!(waits.code, Some(3), "{}", waits.stderr);
+    assert!(waits.stderr.contains("note") && waits.stderr.contains("--accept"), "{}", waits.stderr);
+    assert!(!sandbox.path("notes").exists(), "the tool was called before it was allowed");
+    let ran = sandbox.run(["reply", run, "--accept", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(ran.json()["outputs"], json!({ "grams": 3, "tool_output": "noted" }));
+    assert_eq!(sandbox.read("notes").lines().count(), 1);
+}
