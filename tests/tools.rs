@@ -204,10 +204,10 @@ fn what_cannot_be_null_cannot_be_skipped() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "flow.yaml",
-        HANGS.replace("integer?", "integer").replace("idempotent: false", "idempotent: false\n    timeout: 0.3"),
+        HANGS.replace("integer?", "integer").replace("echo > calls; fi", "echo > calls; exit 3; fi"),
     );
-    let late = sandbox.run(["flow.yaml"]);
-    assert!(late.stderr.contains("error[tool.timeout]"), "{}", late.stderr);
+    let died = sandbox.run(["flow.yaml"]);
+    assert!(died.stderr.contains("error[tool.died]"), "{}", died.stderr);
     let skipped = sandbox.run(["resume", "--skip"]);
     assert!(
         skipped.stderr.contains("cannot be skipped") && skipped.stderr.contains("--redo"),
@@ -227,13 +227,13 @@ fn a_program_ends_with_all_that_it_has_started() {
         r"
 flow: starts
 tools:
-  start: { type: exec, command: [sh, -c, 'read -r line; sleep 1000 & echo $! > pid; read -r line'], arguments: {}, timeout: 0.5 }
+  start: { type: exec, command: [sh, -c, 'read -r line; sleep 1000 > /dev/null 2>&1 & echo $! > pid; exit 3'], arguments: {} }
 steps:
   call: { type: tool, tool: start }
 ",
     );
     let ran = sandbox.run(["flow.yaml"]);
-    assert!(ran.stderr.contains("error[tool.timeout]"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("error[tool.died]"), "{}", ran.stderr);
     let pid = sandbox.read("pid").trim().to_owned();
     let is_there = || Command::new("kill").args(["-0", &pid]).stderr(Stdio::null()).status().unwrap().success();
     wait_until("what the program had started still runs", || !is_there());
