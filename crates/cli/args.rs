@@ -243,6 +243,8 @@ pub(crate) enum Command {
     Fork(ForkArgs),
     /// Answer the question that a run waits for, and go on with it.
     Reply(ReplyArgs),
+    /// Run flows for a program in any language, which speaks JSON-RPC on standard input and output.
+    Host,
     /// List the runs that are kept here.
     Runs {
         /// Print one JSON list, on standard output.

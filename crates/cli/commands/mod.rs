@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod errors;
 mod graph;
+pub(crate) mod host_parts;
 mod init;
 mod reply;
 mod resume;
@@ -87,6 +88,7 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
         Some(Command::Retry(args)) => resume::retry(registry, &args, &screen, cli.global.verbose),
         Some(Command::Fork(args)) => resume::fork(registry, &args.how, &args.from, &screen, cli.global.verbose),
         Some(Command::Reply(args)) => reply::reply(registry, &args, &screen, cli.global.verbose),
+        Some(Command::Host) => crate::host::serve(registry),
         Some(Command::Runs { json }) => runs::list(json),
         Some(Command::Show { run, failures }) => runs::show(run.as_deref(), failures),
         Some(Command::Compact { run }) => runs::compact(run.as_deref(), &screen),

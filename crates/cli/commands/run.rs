@@ -32,7 +32,9 @@ use crate::render::{Screen, plural, thousands};
 use crate::report::{Preview, Progress, Record, clock};
 
 pub(super) use durable::{Kept, asked_again};
+pub(super) use inputs::{bind as bind_inputs, open as open_inputs, shown as shown_inputs};
 use models::Bound;
+pub(super) use models::bind as bind_models;
 use output::Writers;
 use signals::Signals;
 use terminal::Terminal;
@@ -101,6 +103,10 @@ pub(super) fn prepare(
     let shown = inputs::shown(flow, &inputs);
     refuse_tools(&loaded, args)?;
     let models = models::bind(&loaded.compiled.models, &args.model)?;
+    let asked = options(args, 0);
+    if let Some(refused) = loaded.compiled.tools.iter().find_map(|tool| tool.tool.refused(&asked)) {
+        return Err(Stop::Usage(refused.message, refused.help));
+    }
     let mut wrong = check_files(flow, &files, args.preview.is_none());
     let stores = bind_stores(&loaded.compiled, &files, args.preview.is_some()).unwrap_or_else(|refused| {
         wrong.extend(refused);
@@ -242,6 +248,7 @@ fn options(args: &RunArgs, seed: u64) -> RunOptions {
         preview: args.preview,
         unfinished: args.unfinished,
         allow_stdio_mcp: args.allow_stdio_mcp,
+        lends: Vec::new(),
     }
 }
 

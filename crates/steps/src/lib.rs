@@ -68,6 +68,7 @@ pub fn registry() -> Registry {
         .with_datastores::<StoreConfig>()
         .with_tool_kind::<flowrun_tools::Exec>()
         .with_tool_kind::<flowrun_tools::Mcp>()
+        .with_tool_kind::<flowrun_tools::HostFunction>()
         .with_tool_kind::<http::HttpTool>()
         .with_tool_kind::<tool_flow::FlowTool>()
         .with_tool_kind::<tool_client::ClientTool>()

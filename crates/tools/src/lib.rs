@@ -4,9 +4,11 @@
 //! called, a [`Pool`] of processes or a connection, is opened by the first call and closed with the run.
 
 pub mod exec;
+pub mod host;
 pub mod mcp;
 mod process;
 
 pub use exec::Exec;
+pub use host::HostFunction;
 pub use mcp::Mcp;
 pub use process::{Call, Description, Pool, Program, Reply, describe};
