@@ -107,10 +107,22 @@ impl Serialize for WireMessage<'_> {
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("role", &self.0.role)?;
         // A plain text is what every server takes; parts are for those that see.
-        if self.0.images.is_empty() {
+        if self.0.content.is_empty() && !self.0.tool_calls.is_empty() {
+            map.serialize_entry("content", &())?;
+        } else if self.0.images.is_empty() {
             map.serialize_entry("content", &self.0.content)?;
         } else {
             map.serialize_entry("content", &Parts(self.0))?;
+        }
+        if !self.0.tool_calls.is_empty() {
+            let calls = self.0.tool_calls.iter().map(|call| {
+                let function = json!({ "name": call.name, "arguments": call.arguments });
+                json!({ "id": call.id, "type": "function", "function": function })
+            });
+            map.serialize_entry("tool_calls", &calls.collect::<Vec<_>>())?;
+        }
+        if let Some(call) = &self.0.tool_call_id {
+            map.serialize_entry("tool_call_id", call)?;
         }
         map.end()
     }
@@ -360,6 +372,21 @@ mod tests {
         // As text: a name that stood twice would be lost in a value.
         let sent = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"see"},{"type":"image_url","image_url":{"url":"http://x/y.png"}}]}],"stream":false,"logprobs":true,"top_logprobs":2,"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{},"strict":false}},"tools":[{"type":"function","function":{"name":"t","description":"d","parameters":{},"strict":true}}],"tool_choice":{"type":"function","function":{"name":"t"}},"user":"u"}"#;
         assert_eq!(serde_json::to_string(&request).unwrap(), sent);
+    }
+
+    #[test]
+    fn calls_of_tools_and_what_they_gave_are_sent_back() {
+        let call = ToolCall { id: "c1".to_owned(), name: "t".to_owned(), arguments: "{}".to_owned() };
+        let messages = [Message::calling("", vec![call]), Message::tool_result("c1", "3")];
+        let sent = serde_json::to_value(WireMessages(&messages)).unwrap();
+        let function = json!({ "name": "t", "arguments": "{}" });
+        assert_eq!(
+            sent,
+            json!([
+                { "role": "assistant", "content": null, "tool_calls": [{ "id": "c1", "type": "function", "function": function }] },
+                { "role": "tool", "content": "3", "tool_call_id": "c1" },
+            ])
+        );
     }
 
     #[test]
