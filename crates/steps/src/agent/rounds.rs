@@ -80,7 +80,7 @@ impl<'r> Rounds<'r> {
         let asked = (&request.messages, &request.settings, &request.tools);
         let reply: Reply = cx
             .call(&key, &asked, || async {
-                model.chat(request).await.map_err(|error| {
+                crate::cache::chat(cx, model, &key, request).await.map_err(|error| {
                     cx.add_usage(Usage { tries: error.tries.into(), ..Usage::default() });
                     model_error(model, error)
                 })
