@@ -89,7 +89,9 @@ fn literal(out: &mut String, text: &str, last: bool) {
     let mut chars = text.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
         let follows = chars.peek().map(|(_, next)| *next);
+        let line_break = last && text[at..] == *"{\n";
         match c {
+            '{' if line_break => out.push_str("{{ '{' }}"),
             '{' if matches!(follows, Some('{' | '%' | '#')) || (follows.is_none() && !last) => {
                 out.push_str("{{ '{' }}");
             }

@@ -222,9 +222,17 @@ fn is_iterated(coming: &Shape, wanted: &Shape) -> bool {
         return members.iter().any(|member| is_iterated(member, wanted));
     }
     match coming.item() {
-        // An array for a flow that takes arrays of that kind is one item for all.
-        Some(item) => castable(&item, wanted) && (wanted.item().is_none() || !castable(coming, wanted)),
+        // An array for a flow that takes arrays is one value for all, unless it is an array of such arrays.
+        Some(item) => castable(&item, wanted) && depth(coming) > depth(wanted),
         None => coming.is_any() && !wanted.is_any(),
+    }
+}
+
+/// How many arrays are within each other.
+fn depth(shape: &Shape) -> usize {
+    match &shape.form {
+        Form::Union(members) => members.iter().map(depth).max().unwrap_or_default(),
+        _ => shape.item().map_or(0, |item| 1 + depth(&item)),
     }
 }
 
