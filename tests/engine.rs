@@ -8,5 +8,7 @@ mod control;
 mod journal;
 /// The order of items, whatever the order in which they end.
 mod order;
+/// Maps that end before their items do.
+mod until;
 /// Names, against a simple interpreter of them.
 mod wiring;

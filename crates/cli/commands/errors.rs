@@ -329,6 +329,21 @@ const MAP: Codes = &[
          finite, or values are of kinds that do not go together. Nothing is rounded or left out for it, only nulls are.",
     ),
     (
+        "map.too_many_errors",
+        "so many items failed that `stop_after` ends the map. What most of them have in common is told, with the first such \
+         failure. Items in flight have ended and are kept; mend the cause, and `flowrun retry` runs the failed ones once more.",
+    ),
+    (
+        "map.fixed",
+        "a map with `target_accepted` draws further rows, and one of its sources cannot grow. Tables of `synthesize` can, \
+         those of `sample_rows` with `replace: true`, and such tables side by side.",
+    ),
+    (
+        "map.target",
+        "fewer rows were accepted than `target_accepted` wants, of as many items as `max_items` allows. What was run is kept: \
+         raise `max_items` and go on with `flowrun resume --accept-changes`.",
+    ),
+    (
         "map.all_failed",
         "every item failed, so that the map has nothing to give, whatever `on_item_error` says. The first failure is \
          shown; the others stand in the failures file.",

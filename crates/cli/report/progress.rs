@@ -30,6 +30,8 @@ pub(crate) struct Progress {
 struct Moving {
     name: String,
     total: Option<u64>,
+    /// Whether the total is of accepted items, however many run.
+    towards_accepted: bool,
     began: Instant,
     said: Mutex<Instant>,
     bar: Option<ProgressBar>,
@@ -47,7 +49,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn done(&self) -> u64 {
+    fn ended(&self) -> u64 {
         [&self.accepted, &self.rejected, &self.failed].iter().map(|n| n.load(Ordering::Relaxed)).sum()
     }
 }
@@ -75,15 +77,16 @@ impl Progress {
         }
     }
 
-    fn start(&self, at: &Address, total: Option<u64>) {
+    fn start(&self, at: &Address, total: Option<u64>, target: Option<u64>) {
         let moving = Arc::new(Moving {
             name: at.to_string(),
-            total,
+            total: total.or(target),
+            towards_accepted: target.is_some(),
             began: Instant::now(),
             said: Mutex::new(Instant::now()),
             bar: self
                 .terminal
-                .then(|| ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(12))),
+                .then(|| ProgressBar::with_draw_target(total.or(target), ProgressDrawTarget::stderr_with_hz(12))),
             counts: Counts::default(),
             counted: Mutex::default(),
         });
@@ -132,7 +135,7 @@ impl Progress {
             moving.counts.retried.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(bar) = &moving.bar {
-            bar.inc(1);
+            bar.set_position(moving.done());
         } else if moving.is_time_to_say() {
             self.line(&moving.name, &moving.told());
         }
@@ -158,9 +161,14 @@ impl Moving {
         is_time
     }
 
+    /// How much of the total there is.
+    fn done(&self) -> u64 {
+        if self.towards_accepted { self.counts.accepted.load(Ordering::Relaxed) } else { self.counts.ended() }
+    }
+
     fn told(&self) -> String {
         let counts = &self.counts;
-        let done = counts.done();
+        let done = self.done();
         let (seconds, number) =
             (self.began.elapsed().as_secs_f64(), |n: &AtomicU64| thousands(n.load(Ordering::Relaxed)));
         #[expect(clippy::cast_precision_loss, reason = "a rate for a person")]
@@ -175,7 +183,7 @@ impl Moving {
             let left = Duration::from_secs_f64((total.saturating_sub(done)) as f64 / rate).as_secs();
             let _ = write!(text, "  eta {}:{:02}", left / 60, left % 60);
         }
-        let in_flight = counts.started.load(Ordering::Relaxed).saturating_sub(done);
+        let in_flight = counts.started.load(Ordering::Relaxed).saturating_sub(counts.ended());
         let _ = write!(
             text,
             "   accepted {}  rejected {}  failed {}   retried {}   {in_flight} in flight",
@@ -201,6 +209,9 @@ pub(crate) fn counted(counts: &ItemCounts) -> String {
         thousands(counts.rejected),
         thousands(counts.failed),
     );
+    if counts.overdrawn > 0 {
+        let _ = write!(text, ", {} overdrawn", thousands(counts.overdrawn));
+    }
     if counts.not_run > 0 {
         let _ = write!(text, ", {} not run", thousands(counts.not_run));
     }
@@ -214,7 +225,7 @@ impl Observer for Progress {
 
     fn on(&self, event: &Event<'_>) {
         match event {
-            Event::MapStarted { at, total } if at.depth() == 0 => self.start(at, *total),
+            Event::MapStarted { at, total, target } if at.depth() == 0 => self.start(at, *total, *target),
             Event::ItemStarted { map, .. } => {
                 if let Some(moving) = self.moving(map) {
                     moving.counts.started.fetch_add(1, Ordering::Relaxed);

@@ -45,7 +45,7 @@ impl AddAssign for Usage {
     }
 }
 
-/// How the items of a map ended. Asked = accepted + rejected + failed + not run.
+/// How the items of a map ended. Asked = accepted + rejected + failed + overdrawn + not run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ItemCounts {
     /// How many were to run.
@@ -56,6 +56,8 @@ pub struct ItemCounts {
     pub rejected: u64,
     /// Ended in an error.
     pub failed: u64,
+    /// Ran beyond those that were wanted, and were discarded.
+    pub overdrawn: u64,
     /// Never ran, because the run ended before.
     pub not_run: u64,
     /// Accepted ones that needed more than one attempt.
@@ -98,6 +100,8 @@ pub enum Event<'a> {
         at: &'a Address,
         /// How many items there are, where that is known.
         total: Option<u64>,
+        /// How many are to be accepted, where that ends it.
+        target: Option<u64>,
     },
     /// An item begins.
     ItemStarted {

@@ -22,6 +22,8 @@ pub struct Port {
     pub doc: Option<String>,
     /// Of an output that is a table: where its rows come from.
     pub rows: Rows,
+    /// Of an output that is a table: whether rows past its length can be read.
+    pub grows: Grows,
     /// Of an input: the reference that the step's configuration gives it, as `over:` of a map does.
     pub wired: Option<Wired>,
     /// Of an input: where the configuration asks for it, such as a variable in a text.
@@ -60,10 +62,33 @@ pub enum Rows {
     Mapped(Vec<String>),
 }
 
+/// Whether rows past the length of a table output can be read, so that a map can go on until enough are accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Grows {
+    /// That is seen when it is there.
+    #[default]
+    Unknown,
+    /// It has the rows that it has.
+    Never,
+    /// Always.
+    Always,
+    /// If the tables at these inputs do.
+    With(Vec<String>),
+}
+
 impl Port {
     /// A port that must be given.
     pub fn new(name: impl Into<String>, value_type: Type) -> Self {
-        Self { name: name.into(), value_type, default: None, doc: None, rows: Rows::New, wired: None, asked: None }
+        Self {
+            name: name.into(),
+            value_type,
+            default: None,
+            doc: None,
+            rows: Rows::New,
+            grows: Grows::Unknown,
+            wired: None,
+            asked: None,
+        }
     }
 
     /// With a default.
@@ -85,6 +110,13 @@ impl Port {
     pub fn wired(mut self, reference: &str, path: &[&str]) -> Self {
         let path = path.iter().map(|p| (*p).to_owned()).collect();
         self.wired = Some(Wired { reference: reference.to_owned(), path });
+        self
+    }
+
+    /// With whether it can grow.
+    #[must_use]
+    pub fn grows(mut self, grows: Grows) -> Self {
+        self.grows = grows;
         self
     }
 
@@ -154,6 +186,8 @@ pub struct Signature {
     pub begins: bool,
     /// Of these pairs of table inputs, the second was mapped from rows of the first.
     pub joins: Vec<(String, String)>,
+    /// Table inputs whose rows past their length are read.
+    pub draws_on: Vec<String>,
 }
 
 impl Signature {

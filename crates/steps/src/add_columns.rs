@@ -5,7 +5,7 @@ use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::StepError;
 use flowrun_core::execute::StepCx;
 use flowrun_core::ports::Ports;
-use flowrun_core::signature::{Port, Rows, Signature};
+use flowrun_core::signature::{Grows, Port, Rows, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::types::Type;
 use flowrun_data::sources;
@@ -44,6 +44,7 @@ impl Step for AddColumns {
     fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {
         let inputs = vec![Port::new("table", Type::table()), Port::new("columns", Type::table())];
         let output = Port::new("table", Type::table()).rows(Rows::Some("table".to_owned()));
+        let output = output.grows(Grows::With(vec!["table".to_owned(), "columns".to_owned()]));
         let joins = vec![("table".to_owned(), "columns".to_owned())];
         Ok(Signature { joins, ..Signature::new(inputs, vec![output]) })
     }

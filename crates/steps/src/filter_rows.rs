@@ -5,7 +5,7 @@ use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::StepError;
 use flowrun_core::execute::StepCx;
 use flowrun_core::ports::Ports;
-use flowrun_core::signature::{Port, Rows, Signature};
+use flowrun_core::signature::{Grows, Port, Rows, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::template::Condition;
 use flowrun_core::types::Type;
@@ -44,7 +44,7 @@ impl Step for FilterRows {
 
     fn signature(&self, scope: &Scope<'_>) -> Result<Signature, Diagnostics> {
         let flow_inputs = flow_inputs(&self.condition, scope, "where")?;
-        let output = Port::new("table", Type::table()).rows(Rows::Some("table".to_owned()));
+        let output = Port::new("table", Type::table()).rows(Rows::Some("table".to_owned())).grows(Grows::Never);
         Ok(Signature { flow_inputs, ..Signature::new(vec![Port::new("table", Type::table())], vec![output]) })
     }
 

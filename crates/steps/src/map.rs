@@ -8,7 +8,7 @@ use flowrun_core::error::StepError;
 use flowrun_core::execute::{ItemPlan, OnItemError, StepCx};
 use flowrun_core::late::Late;
 use flowrun_core::ports::Ports;
-use flowrun_core::signature::{Port, Rows, Signature};
+use flowrun_core::signature::{Grows, Port, Rows, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::table::{self, SOURCE_ROWS, Table, column_view};
 use flowrun_core::types::{Kind, Type};
@@ -22,9 +22,11 @@ use crate::jq::Query;
 
 mod reduce;
 mod source;
+mod until;
 
 use reduce::{Reducer, Reduction};
 use source::Source;
+use until::{StopAfterConfig, TargetConfig};
 
 /// Runs a flow for each row of a table, each item of a list, or each entry of an object, which is an object with `key` and
 /// `value`; `parallel` at once. Several sources are zipped. Gives each collected output as a list, in the order of the
@@ -52,6 +54,12 @@ pub(crate) struct Map {
     /// nulls. What failed is listed in the failures file.
     #[serde(default)]
     on_item_error: OnItemError,
+    /// Ends the map where its items fail over and over, `{ errors: 20 }` or `{ share: 0.2, of_last: 100 }`, with what
+    /// most of them failed of. They are counted in the order of the items.
+    stop_after: Option<StopAfterConfig>,
+    /// Runs items until so many are accepted, `{ where: is_valid, rows: 100, max_items: 500 }`; what the map runs over
+    /// must be tables that can grow, and the result has the first accepted ones alone.
+    target_accepted: Option<TargetConfig>,
     /// How many items run at once. Default: 1.
     #[serde(default = "one")]
     #[schemars(default = "one_at_once")]
@@ -112,6 +120,12 @@ impl Map {
                 wrong.push(scope.bad(&["unpack", name], message));
             }
         }
+        if let Some(stop_after) = self.stop_after {
+            wrong.extend(stop_after.check(scope, self.on_item_error));
+        }
+        if let Some(target) = &self.target_accepted {
+            wrong.extend(target.check(scope, self.accept.as_deref(), self.on_item_error, !self.unpack.is_empty()));
+        }
         self.check_collected(scope, inner, &mut wrong);
         self.check_reduced(scope, inner, &mut wrong);
         wrong
@@ -162,19 +176,29 @@ impl Map {
                 wrong.push(scope.bad(&["collect", &place], message));
             }
         }
-        let Some(accept) = &self.accept else { return };
+        let (accept, key): (_, &[&str]) = match (&self.accept, &self.target_accepted) {
+            (Some(accept), _) => (accept, &["accept"]),
+            (None, Some(target)) => (&target.condition, &["target_accepted", "where"]),
+            (None, None) => return,
+        };
+        let word = key[key.len() - 1];
         match self.collected(&inner.outputs).iter().find(|(_, name, _)| name == accept) {
             None => {
-                let message = format!("`accept` names `{accept}`, which is not collected");
+                let message = format!("`{word}` names `{accept}`, which is not collected");
                 let names = self.collect.iter().flatten().map(String::as_str);
-                wrong.push(scope.bad(&["accept"], message).suggest(accept, names));
+                wrong.push(scope.bad(key, message).suggest(accept, names));
             }
             Some((_, _, kept)) if !matches!(kept.without_null().kind, Kind::Boolean | Kind::Any) => {
-                let message = format!("`accept` names `{accept}`, a {kept}; its truth decides");
-                scope.warn(codes::NOT_BOOLEAN, &["accept"], message);
+                let message = format!("`{word}` names `{accept}`, a {kept}; its truth decides");
+                scope.warn(codes::NOT_BOOLEAN, key, message);
             }
             Some(_) => {}
         }
+    }
+
+    /// The collected output whose truth says whether an item is accepted.
+    fn verdict(&self) -> Option<&String> {
+        self.accept.as_ref().or(self.target_accepted.as_ref().map(|target| &target.condition))
     }
 
     /// The values that each item gets: its own, and those that are the same for all.
@@ -183,6 +207,7 @@ impl Map {
         cx: &StepCx<'_>,
         sources: Vec<(Arc<str>, Source)>,
         input: &Ports,
+        draw: Option<u64>,
     ) -> Result<impl Iterator<Item = Result<ItemInputs, StepError>> + Send + use<>, StepError> {
         let flow = cx.flow(&self.flow)?;
         let shared: Vec<(Arc<str>, Value)> = flow
@@ -199,7 +224,7 @@ impl Map {
             .map_err(|e| StepError::new("map.unpack", e))?;
         let mut streams: Vec<(Arc<str>, _)> = Vec::with_capacity(sources.len());
         for (name, source) in sources {
-            streams.push((name, source.into_items()?));
+            streams.push((name, source.into_items(draw)?));
         }
         Ok(std::iter::from_fn(move || {
             let mut values = Vec::with_capacity(streams.len() + queries.len() + shared.len());
@@ -281,8 +306,10 @@ impl Step for Map {
             Port::new(name, given)
         });
         let mapped = Rows::Mapped(self.over.keys().cloned().collect());
-        let outputs = lists.chain([Port::new("table", Type::table()).rows(mapped)]).collect();
-        Ok(Signature::new(inputs, outputs))
+        let table = Port::new("table", Type::table()).rows(mapped).grows(Grows::Never);
+        let outputs = lists.chain([table]).collect();
+        let draws_on = self.target_accepted.iter().flat_map(|_| self.over.keys().cloned()).collect();
+        Ok(Signature { draws_on, ..Signature::new(inputs, outputs) })
     }
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
@@ -292,19 +319,25 @@ impl Step for Map {
             let value = input.get(name).cloned().unwrap_or_default();
             sources.push((Arc::from(name.as_str()), Source::new(name, value)?));
         }
-        let total = source::common_length(&sources)?;
+        let drawn = self.target_accepted.as_ref().map(|target| target.plan(cx)).transpose()?;
+        let total = match drawn {
+            Some(_) => until::growable(&sources).map(|()| None)?,
+            None => Some(source::common_length(&sources)?),
+        };
         let tables: Vec<Table> = sources.iter().filter_map(|(_, s)| s.table().cloned()).collect();
         let collected = self.collected(&cx.flow(&self.flow)?.outputs);
-        let accept = self.accept.as_ref().and_then(|a| collected.iter().position(|(_, name, _)| name == a));
+        let accept = self.verdict().and_then(|a| collected.iter().position(|(_, name, _)| name == a));
         let plan = ItemPlan {
             flow: self.flow.clone(),
-            total: Some(total),
+            total,
             parallel,
             on_error: self.on_item_error,
             collect: collected.iter().map(|(place, _, _)| *place).collect(),
             accept,
+            stop_after: self.stop_after.map(StopAfterConfig::plan),
+            target: drawn.map(|(target, _)| target),
         };
-        let items = self.items(cx, sources, &input)?;
+        let items = self.items(cx, sources, &input, drawn.map(|(_, most)| most))?;
         let fields =
             collected.iter().map(|(_, name, t)| table::field(name, t)).chain([table::source_rows_field()]);
         let types = collected.iter().map(|(_, _, t)| t.clone()).chain([Type::integer()]);
@@ -319,6 +352,9 @@ impl Step for Map {
             .run_items(&plan, items, |record| {
                 let source_row = Value::Int(i64::try_from(record.index).unwrap_or(i64::MAX));
                 let values: Vec<Value> = match record.result {
+                    Ok(values) if drawn.is_some() && accept.is_some_and(|place| !values[place].is_truthy()) => {
+                        return Ok(());
+                    }
                     Ok(values) => values,
                     Err(_) if keep => collected.iter().map(|_| Value::Null).collect(),
                     Err(_) => return Ok(()),
@@ -338,6 +374,9 @@ impl Step for Map {
                 error = error.detail("first", format!("{}: {}", first.step, first.message));
             }
             return Err(error);
+        }
+        if let Some((target, most)) = drawn.filter(|_| !cx.is_preview()) {
+            until::met(target, &counts, most)?;
         }
         let table = rows.finish()?.mapped_from(&tables);
         let mut reduced = Vec::with_capacity(reductions.len());

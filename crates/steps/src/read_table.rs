@@ -10,7 +10,7 @@ use flowrun_core::execute::StepCx;
 use flowrun_core::journal::FILE_EFFECT;
 use flowrun_core::late::Late;
 use flowrun_core::ports::Ports;
-use flowrun_core::signature::{FileUse, Port, Signature};
+use flowrun_core::signature::{FileUse, Grows, Port, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::types::Type;
 use flowrun_core::words::plural;
@@ -87,7 +87,8 @@ impl Step for ReadTable {
             }
             files.push(FileUse { path: path.clone(), write: false, span: scope.span(&["path"]) });
         }
-        Ok(Signature { files, ..Signature::new(Vec::new(), vec![Port::new("table", Type::table())]) })
+        let table = Port::new("table", Type::table()).grows(Grows::Never);
+        Ok(Signature { files, ..Signature::new(Vec::new(), vec![table]) })
     }
 
     async fn run(&self, cx: &StepCx<'_>, _: Ports) -> Result<Outcome<Ports>, StepError> {

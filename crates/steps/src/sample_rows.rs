@@ -6,7 +6,7 @@ use flowrun_core::error::StepError;
 use flowrun_core::execute::StepCx;
 use flowrun_core::late::Late;
 use flowrun_core::ports::Ports;
-use flowrun_core::signature::{Port, Signature};
+use flowrun_core::signature::{Grows, Port, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::types::Type;
 use flowrun_data::sources;
@@ -44,7 +44,9 @@ impl Step for SampleRows {
     }
 
     fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {
-        Ok(Signature::new(vec![Port::new("table", Type::table())], vec![Port::new("table", Type::table())]))
+        let grows = if self.replace { Grows::Always } else { Grows::Never };
+        let picked = Port::new("table", Type::table()).grows(grows);
+        Ok(Signature::new(vec![Port::new("table", Type::table())], vec![picked]))
     }
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {

@@ -6,7 +6,7 @@ use flowrun_core::error::StepError;
 use flowrun_core::execute::StepCx;
 use flowrun_core::late::Late;
 use flowrun_core::ports::Ports;
-use flowrun_core::signature::{Port, Signature};
+use flowrun_core::signature::{Grows, Port, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::table::Table;
 use flowrun_core::types::Type;
@@ -65,7 +65,8 @@ impl Step for Synthesize {
         let wrong = wrong.into_result()?;
         debug_assert!(wrong.is_empty());
         let inputs = self.columns.needs_seed().then(|| Port::new("seed_table", Type::table()));
-        Ok(Signature::new(inputs.into_iter().collect(), vec![Port::new("table", Type::table())]))
+        let table = Port::new("table", Type::table()).grows(Grows::Always);
+        Ok(Signature::new(inputs.into_iter().collect(), vec![table]))
     }
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {

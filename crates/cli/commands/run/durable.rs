@@ -285,7 +285,7 @@ struct Maps(Arc<FileJournal>);
 
 impl Observer for Maps {
     fn on(&self, event: &Event<'_>) {
-        if let Event::MapStarted { at, total: Some(total) } = event
+        if let Event::MapStarted { at, total: Some(total), .. } = event
             && at.depth() == 0
         {
             // A journal that takes nothing any more ends the run at the next record, which says why.

@@ -67,6 +67,9 @@ codes! {
     /// A name that is used twice.
     DUPLICATE = "E0219", "a name is used twice",
         "Two steps, inputs or outputs of one flow have the same name.";
+    /// Rows that cannot grow.
+    FIXED_ROWS = "E0228", "rows that cannot grow",
+        "A map with `target_accepted` draws further rows until enough are accepted. The tables of `synthesize` have any number of rows, those of `sample_rows` with `replace: true` too, and what puts such tables side by side; a file, a filter and what another map made have those that they have.";
     /// No such datastore.
     UNKNOWN_DATASTORE = "E0240", "no such datastore",
         "A step names a datastore that is not under `datastores:` of its flow or of one around it.";

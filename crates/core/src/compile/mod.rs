@@ -198,6 +198,7 @@ impl<'a> Compiler<'a> {
             return None;
         }
         rows::check(&steps, &wired, found);
+        rows::check_growth(&steps, &wired, found);
         lints::check(&steps, &graph, &wired, found);
         Some(assemble(spec, steps, graph, wired, providers))
     }
@@ -383,16 +384,34 @@ fn known_keys(config: &Node, step_type: &StepType) -> Node {
 }
 
 fn late_references(spec: &StepSpec, step_type: &StepType) -> Vec<Spanned<String>> {
-    let properties = step_type.schema.get("properties").and_then(Json::as_object);
-    let is_late = |key: &str| properties.and_then(|p| p.get(key)).is_some_and(marks_late);
-    let entries = spec.config.entries().unwrap_or_default().iter();
-    entries
-        .filter(|e| is_late(&e.key))
-        .filter_map(|e| {
-            let from = e.value.get("from")?;
-            Some(Spanned::new(from.as_str()?.to_owned(), from.span.clone()))
-        })
-        .collect()
+    let mut found = Vec::new();
+    late_below(&spec.config, &step_type.schema, &step_type.schema, &mut found);
+    found
+}
+
+/// The references of the keys below a node that may come late, as its schema says.
+fn late_below(node: &Node, schema: &Json, root: &Json, found: &mut Vec<Spanned<String>>) {
+    let variants = schema.get("anyOf").and_then(Json::as_array);
+    for variant in variants.into_iter().flatten().filter(|_| !marks_late(schema)) {
+        late_below(node, variant, root, found);
+    }
+    if let Some(definition) = schema.get("$ref").and_then(Json::as_str).and_then(|r| r.strip_prefix('#')) {
+        // A definition is not entered again from within itself: its nodes lie one deeper each time.
+        if let Some(definition) = root.pointer(definition) {
+            late_below(node, definition, root, found);
+        }
+    }
+    let properties = schema.get("properties").and_then(Json::as_object);
+    for entry in node.entries().unwrap_or_default() {
+        let Some(schema) = properties.and_then(|p| p.get(&*entry.key)) else { continue };
+        if !marks_late(schema) {
+            late_below(&entry.value, schema, root, found);
+        } else if let Some(from) = entry.value.get("from")
+            && let Some(text) = from.as_str()
+        {
+            found.push(Spanned::new(text.to_owned(), from.span.clone()));
+        }
+    }
 }
 
 /// An optional late key is an `anyOf` of the marked schema and null.

@@ -1,9 +1,10 @@
-//! Follows rows through a flow: what is joined must have been made from the rows it is joined to.
+//! Follows rows through a flow: what is joined must have been made from the rows it is joined to, and what is drawn on
+//! until enough is there must be able to grow.
 
 use super::wiring::Wired;
 use super::{Decoded, codes, place};
 use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::signature::Rows;
+use crate::signature::{Grows, Rows};
 
 /// An output whose rows a table has: a step and a place among its outputs.
 type Origin = (usize, usize);
@@ -35,12 +36,44 @@ pub(super) fn check(steps: &[Decoded<'_>], wired: &Wired, found: &mut Diagnostic
     }
 }
 
+/// Checks every table that is read past its length, as far as the wiring says where it comes from.
+pub(super) fn check_growth(steps: &[Decoded<'_>], wired: &Wired, found: &mut Diagnostics) {
+    let rows = RowsOf { steps, wired };
+    for (n, step) in steps.iter().enumerate() {
+        for input in &step.signature.draws_on {
+            let Some(fixed) = rows.fixed(n, input, steps.len()) else { continue };
+            let (name, fixed) = (&step.spec.name, &steps[fixed].spec.name.value);
+            let message = format!(
+                "`{}` draws rows of `{input}` until enough are accepted, and those of `{fixed}` cannot grow",
+                name.value
+            );
+            let wrong = Diagnostic::error(codes::FIXED_ROWS, message, place(&name.span, &step.spec.span));
+            found.push(wrong.help(
+                "map over what `synthesize` makes, what `sample_rows` picks with `replace: true`, or both side by side",
+            ));
+        }
+    }
+}
+
 struct RowsOf<'a> {
     steps: &'a [Decoded<'a>],
     wired: &'a Wired,
 }
 
 impl RowsOf<'_> {
+    /// A step whose table reaches this input and cannot grow. Each of `turns` goes to an earlier producer.
+    fn fixed(&self, step: usize, input: &str, turns: usize) -> Option<usize> {
+        let turns = turns.checked_sub(1)?;
+        let place = self.steps[step].signature.inputs.iter().position(|p| p.name == input)?;
+        self.wired.steps[step].producers[place].iter().find_map(|(producer, output)| {
+            match &self.steps[*producer].signature.outputs[*output].grows {
+                Grows::Never => Some(*producer),
+                Grows::With(inputs) => inputs.iter().find_map(|input| self.fixed(*producer, input, turns)),
+                Grows::Always | Grows::Unknown => None,
+            }
+        })
+    }
+
     /// Where the rows of a step's input were made, if that is one known place. `some`: rows may have been left out.
     fn origin(&self, step: usize, input: &str, some: bool) -> Option<Origin> {
         let (mut step, mut input) = (step, input.to_owned());

@@ -3,15 +3,19 @@
 //!
 //! A finished item waits for its turn in a reorder window of 64 × `parallel` items, so one slow item holds nobody back
 //! until the window is full; then no more items are taken.
+//!
+//! A map with a target takes an item only where one is missing even if all that run are accepted: each one that is not
+//! gives leave for one more. So the items that run are the same however many run at once.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::context::{StepCx, flow_inputs};
+use super::early::{Breaker, StopAfter, Target};
 use super::frame::{Frame, walk};
 use super::shelf::Shelf;
 use super::{ItemFailure, ItemStats, Run};
@@ -53,6 +57,17 @@ pub struct ItemPlan {
     pub collect: Vec<usize>,
     /// The place among the collected outputs that says whether an item is accepted.
     pub accept: Option<usize>,
+    /// How many failures end the map, where they do not end it one by one.
+    pub stop_after: Option<StopAfter>,
+    /// How many are to be accepted; then the map ends, and further items are discarded.
+    pub target: Option<Target>,
+}
+
+impl ItemPlan {
+    fn accepts(&self, record: &ItemRecord) -> bool {
+        let verdict = |values: &Vec<Value>| self.accept.is_none_or(|place| values[place].is_truthy());
+        record.result.as_ref().is_ok_and(verdict)
+    }
 }
 
 /// The values that an item's flow gets, by name; what it does not name has defaults.
@@ -68,7 +83,10 @@ struct Work<I> {
     shelf: Shelf,
     feed: Mutex<Feed<I>>,
     window: Semaphore,
+    /// Leave to take an item, where not all are taken.
+    leave: Option<Semaphore>,
     halt: AtomicBool,
+    breaker: Option<Mutex<Breaker>>,
     on_error: OnItemError,
     collect: Vec<usize>,
     tell: bool,
@@ -79,6 +97,29 @@ impl<I> Work<I> {
     fn ends_at(&self, error: &StepError) -> bool {
         error.fatal || self.on_error == OnItemError::Fail
     }
+
+    /// Whether so many have failed with this one that the map is certain to end.
+    fn is_too_much(&self, index: u64) -> bool {
+        self.breaker().is_some_and(|mut breaker| breaker.failed(index))
+    }
+
+    fn breaker(&self) -> Option<MutexGuard<'_, Breaker>> {
+        self.breaker.as_ref().map(|breaker| breaker.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// No further item is taken.
+    fn halt(&self) {
+        self.halt.store(true, Ordering::Relaxed);
+        if let Some(leave) = &self.leave {
+            leave.close();
+        }
+    }
+}
+
+/// Leave for as many items as are wanted if all are accepted.
+fn leave_for(target: Target) -> Semaphore {
+    let wanted = usize::try_from(target.accepted.saturating_add(target.ahead)).unwrap_or(usize::MAX);
+    Semaphore::new(if target.accepted == 0 { 0 } else { wanted.min(Semaphore::MAX_PERMITS / 2) })
 }
 
 struct Feed<I> {
@@ -103,6 +144,7 @@ impl StepCx<'_> {
     {
         let limit = self.run.options.preview.filter(|_| self.is_top());
         let total = match (plan.total, limit) {
+            _ if plan.target.is_some() => None,
             (Some(total), Some(limit)) => Some(total.min(limit)),
             (total, limit) => total.or(limit),
         };
@@ -110,7 +152,8 @@ impl StepCx<'_> {
         let address = self.address();
         let tell = self.is_top() || self.run.observers.wants_inner();
         if tell {
-            self.emit(&Event::MapStarted { at: &address, total });
+            let target = plan.target.map(|target| target.accepted);
+            self.emit(&Event::MapStarted { at: &address, total, target });
         }
         let parallel = self.run.options.parallel.unwrap_or(plan.parallel).max(1);
         let work = Arc::new(Work {
@@ -122,11 +165,16 @@ impl StepCx<'_> {
             shelf: self.frame.shelf.fork(),
             feed: Mutex::new(Feed { items, next: 0, failed: None }),
             window: Semaphore::new(parallel.saturating_mul(WINDOW).min(Semaphore::MAX_PERMITS)),
+            leave: plan.target.map(leave_for),
             halt: AtomicBool::new(false),
+            breaker: plan.stop_after.map(|limit| Mutex::new(Breaker::new(limit))),
             on_error: plan.on_error,
             collect: plan.collect.clone(),
             tell,
         });
+        if plan.target.is_some_and(|target| target.accepted == 0) {
+            work.halt();
+        }
         let workers = total.map_or(parallel, |n| parallel.min(usize::try_from(n).unwrap_or(usize::MAX)));
         let mut collector = Collector::new(plan, &address, tell);
         let mut take = |mut record: ItemRecord| {
@@ -166,7 +214,7 @@ where
     while let Some(record) = records.recv().await {
         let index = record.as_ref().map_or(u64::MAX, |r| r.index);
         if let Err(error) = record.and_then(&mut add) {
-            work.halt.store(true, Ordering::Relaxed);
+            work.halt();
             // The lowest item's error is told, whichever came first.
             if first.as_ref().is_none_or(|(at, _)| index < *at) {
                 first = Some((index, error));
@@ -190,26 +238,45 @@ async fn run_worker<I>(work: Arc<Work<I>>, records: mpsc::UnboundedSender<Result
 where
     I: Iterator<Item = Result<ItemInputs, StepError>> + Send + 'static,
 {
+    run_items_in_turn(&work, &records).await;
+    // What ends one worker ends all: nothing is left, or nothing more is wanted. None waits for leave any longer.
+    if let Some(leave) = &work.leave {
+        leave.close();
+    }
+}
+
+async fn run_items_in_turn<I>(work: &Arc<Work<I>>, records: &mpsc::UnboundedSender<Result<ItemRecord, StepError>>)
+where
+    I: Iterator<Item = Result<ItemInputs, StepError>> + Send + 'static,
+{
     loop {
         // The permit comes back when the item's record has been taken in its turn.
         let Ok(permit) = work.window.acquire().await else {
             return;
         };
+        if let Some(leave) = &work.leave {
+            let Ok(one) = leave.acquire().await else {
+                return;
+            };
+            one.forget();
+        }
         if work.halt.load(Ordering::Relaxed) || work.run.stop.is_asked() {
             return;
         }
-        let Some((index, inputs)) = next_item(&work) else {
+        let Some((index, inputs)) = next_item(work) else {
             return;
         };
         permit.forget();
-        let record = run_item(&work, index, inputs).await;
+        let record = run_item(work, index, inputs).await;
         // Before the record is handed on, so that this worker begins no further item after one that ends the map.
         let ends = match &record {
-            Ok(record) => record.result.as_ref().is_err_and(|error| work.ends_at(error)),
+            Ok(record) => {
+                record.result.as_ref().is_err_and(|error| work.ends_at(error) || work.is_too_much(index))
+            }
             Err(_) => true,
         };
         if ends {
-            work.halt.store(true, Ordering::Relaxed);
+            work.halt();
         }
         if records.send(record).is_err() {
             return;
@@ -233,7 +300,7 @@ where
         }
         Err(error) => {
             feed.failed = Some(error);
-            work.halt.store(true, Ordering::Relaxed);
+            work.halt();
             None
         }
     }
@@ -331,29 +398,62 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// Whether as many are accepted as are wanted.
+    fn is_reached(&self) -> bool {
+        self.plan.target.is_some_and(|target| self.counts.accepted >= target.accepted)
+    }
+
     fn add<I>(
         &mut self,
         work: &Work<I>,
         record: ItemRecord,
         take: &mut impl FnMut(ItemRecord) -> Result<(), StepError>,
     ) -> Result<(), StepError> {
-        self.count(work, &record);
-        let failed = record.result.as_ref().err().filter(|error| work.ends_at(error)).cloned();
+        let ends = |record: &ItemRecord| record.result.as_ref().err().filter(|e| work.ends_at(e)).cloned();
+        // Where there is a target, an item that ends the map may be one that is not wanted any more.
+        let mut failed = if self.plan.target.is_none() { ends(&record) } else { None };
+        self.arrived(work, &record);
         self.waiting.insert(record.index, record);
+        let mut stopped = None;
         while let Some(record) = self.waiting.remove(&self.next) {
             self.next += 1;
             work.window.add_permits(1);
+            if self.is_reached() {
+                self.counts.overdrawn += 1;
+                continue;
+            }
+            if self.plan.target.is_some() {
+                self.count(work, &record);
+                failed = failed.or(ends(&record));
+                if self.is_reached() {
+                    work.halt();
+                }
+            }
+            if let (Err(error), Some(mut breaker)) = (&record.result, work.breaker()) {
+                stopped = stopped.or(breaker.in_turn(record.index, error));
+            }
             take(record)?;
         }
-        failed.map_or(Ok(()), Err)
+        failed.or(stopped).map_or(Ok(()), Err)
+    }
+
+    /// What can be said of a record before its turn. Where there is a target, it may be one that is not wanted any more,
+    /// and is counted in its turn.
+    fn arrived<I>(&mut self, work: &Work<I>, record: &ItemRecord) {
+        if self.plan.target.is_none() {
+            self.count(work, record);
+        }
+        if let Some(leave) = work.leave.as_ref().filter(|_| !self.plan.accepts(record)) {
+            leave.add_permits(1);
+        }
     }
 
     fn count<I>(&mut self, work: &Work<I>, record: &ItemRecord) {
         let retried = u64::from(record.attempts > 1);
         self.counts.retried += retried;
         let result = match &record.result {
-            Ok(values) => {
-                let accepted = self.plan.accept.is_none_or(|place| values[place].is_truthy());
+            Ok(_) => {
+                let accepted = self.plan.accepts(record);
                 if accepted {
                     self.counts.accepted += 1;
                     self.counts.accepted_after_retry += retried;
@@ -381,7 +481,11 @@ impl<'a> Collector<'a> {
     }
 
     fn finish(mut self, asked: u64) -> (ItemCounts, Vec<(Arc<str>, u64)>) {
-        let done = self.counts.accepted + self.counts.rejected + self.counts.failed;
+        let counts = &self.counts;
+        let done = counts.accepted + counts.rejected + counts.failed + counts.overdrawn;
+        // Where there is a target, at least as many were still to run as were missing.
+        let asked =
+            self.plan.target.map_or(asked, |target| done + target.accepted.saturating_sub(counts.accepted));
         self.counts.asked = asked.max(done);
         self.counts.not_run = self.counts.asked - done;
         self.ends.sort();

@@ -1,6 +1,7 @@
 //! [`execute`]: the small loop that walks a compiled flow.
 
 mod context;
+mod early;
 mod frame;
 mod items;
 mod shelf;
@@ -24,6 +25,7 @@ use crate::ports::Ports;
 use crate::value::Value;
 
 pub use context::{FlowEnd, FlowRun, StepCx};
+pub use early::{StopAfter, Target};
 pub use items::{ItemPlan, OnItemError};
 pub use shelf::{Changes, Fork, Kept};
 

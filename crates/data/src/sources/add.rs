@@ -248,10 +248,17 @@ impl Cursor {
             self.held.clear();
             self.next = first;
             let end = self.table.len().unwrap_or(u64::MAX);
-            self.scan = Some(self.table.scan(first.min(end)..end)?);
+            let end = if first < end { end } else { first };
+            self.scan = Some(self.table.scan(first..end)?);
         }
+        let mut past = false;
         while self.next <= last {
             let Some(batch) = self.scan.as_mut().and_then(Iterator::next) else {
+                if self.table.growable() && !std::mem::replace(&mut past, true) {
+                    // A map drew on it past its length. No row is made that nobody wants: it may have no value.
+                    self.scan = Some(self.table.scan(self.next..last + 1)?);
+                    continue;
+                }
                 return Err(Self::absent(i64::try_from(last).unwrap_or(i64::MAX)));
             };
             let batch = batch?;

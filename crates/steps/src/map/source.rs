@@ -44,9 +44,10 @@ impl Source {
         }
     }
 
-    /// The items in order, pulled one by one.
-    pub(super) fn into_items(self) -> Result<Items, StepError> {
+    /// The items in order, pulled one by one. With `draw` rows of a growable table, so many at most.
+    pub(super) fn into_items(self, draw: Option<u64>) -> Result<Items, StepError> {
         Ok(match self {
+            Self::Rows(table) if draw.is_some() => Box::new(Drawn::new(table, draw.unwrap_or(0))),
             Self::Rows(table) => {
                 let rows = table.objects(0..table.len().unwrap_or(u64::MAX))?;
                 Box::new(rows.map(|row| row.map(Value::Object).map_err(StepError::from)))
@@ -69,6 +70,61 @@ impl Source {
                 }))
             }
         })
+    }
+}
+
+/// Rows that are read past the length of a table.
+///
+/// Not many more than are wanted: a column may have no further value, and that is an error only of a row that somebody
+/// takes.
+struct Drawn {
+    table: Table,
+    batch: Items,
+    next: u64,
+    most: u64,
+    at_once: u64,
+    /// Whether the batch was read and has given no row yet.
+    fresh: bool,
+}
+
+/// Rows past the length that are read at once.
+const DRAWN_AT_ONCE: u64 = 64;
+
+impl Drawn {
+    fn new(table: Table, most: u64) -> Self {
+        Self { table, batch: Box::new(std::iter::empty()), next: 0, most, at_once: DRAWN_AT_ONCE, fresh: false }
+    }
+
+    fn read(&mut self) -> Result<(), StepError> {
+        let known = self.table.len().unwrap_or(0);
+        let end = if self.next < known { known } else { self.next.saturating_add(self.at_once) };
+        let rows = self.table.objects(self.next..end.min(self.most))?;
+        self.batch = Box::new(rows.map(|row| row.map(Value::Object).map_err(StepError::from)));
+        self.fresh = true;
+        Ok(())
+    }
+}
+
+impl Iterator for Drawn {
+    type Item = Result<Value, StepError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.batch.next() {
+                Some(Ok(row)) => {
+                    (self.next, self.fresh) = (self.next + 1, false);
+                    return Some(Ok(row));
+                }
+                // It may be the error of a later row: one by one from here.
+                Some(Err(_)) if self.at_once > 1 => self.at_once = 1,
+                Some(Err(error)) => return Some(Err(error)),
+                None if self.fresh || self.next >= self.most => return None,
+                None => {}
+            }
+            if let Err(error) = self.read() {
+                return Some(Err(error));
+            }
+        }
     }
 }
 
