@@ -5,6 +5,8 @@
 /// What rooms share: a folder to run in, a model server, the engine by itself, step types to try it with.
 mod support;
 
+/// Documents of Agent Spec: read, run, refused.
+mod agentspec;
 /// What a person reads who has made a mistake.
 mod bad_input;
 /// Runs that are kept on disk: killed, stopped, changed, resumed.

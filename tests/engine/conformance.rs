@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use flowrun::core::diagnostics::Diagnostics;
 use flowrun::core::events::ItemCounts;
+use flowrun::core::flow::Compiled;
 use flowrun::core::table::to_list;
 use flowrun::core::value::Value;
 use flowrun::llm::{BaseUrl, Environment};
@@ -17,15 +18,15 @@ use crate::support::{Engine, Mock, Web, compiled, registry, repository, yaml_fil
 /// What a case says beneath its flow. What it does not say must not be: no warning, no error, no named end.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Expected {
+pub(crate) struct Expected {
     inputs: BTreeMap<String, Json>,
     /// What a model says to the first call, the second, and so on: a text, or a rule of the model server. Without any,
     /// models are offline.
     replies: Vec<Json>,
     /// Codes of what is wrong with the file.
-    errors: Vec<String>,
+    pub(crate) errors: Vec<String>,
     /// Codes of its warnings.
-    warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// The code of the error that ends the run, and the address of the step.
     error: Option<String>,
     at: Option<String>,
@@ -38,13 +39,13 @@ struct Expected {
 }
 
 impl Expected {
-    fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let node = parse_node(text, &ParseOptions::new("expected", ".")).unwrap().node;
         serde_json::from_value(node.to_value().to_json().unwrap()).unwrap()
     }
 }
 
-fn codes(found: &Diagnostics) -> Vec<String> {
+pub(crate) fn codes(found: &Diagnostics) -> Vec<String> {
     found.iter().map(|d| d.code.to_owned()).collect()
 }
 
@@ -83,6 +84,11 @@ fn check(text: &str) {
     };
     assert_eq!(expected.errors, Vec::<String>::new(), "the flow was accepted");
     assert_eq!(codes(&compiled.warnings), expected.warnings);
+    runs_to(compiled, expected);
+}
+
+/// Runs a flow and compares what it comes to.
+pub(crate) fn runs_to(compiled: Compiled, expected: Expected) {
     let folder = repository("tests/conformance");
     let mock = (!expected.replies.is_empty()).then(|| Mock::start(scripted(&expected.replies)));
     let base_url = mock.as_ref().map(|mock| BaseUrl::new(mock.base_url()));

@@ -74,7 +74,7 @@ it may get better. Codes with E and W are about a flow's file, those with a dot 
 
 /// The codes of files: errors by number, then warnings.
 fn file_codes() -> Vec<(&'static str, &'static str, &'static str)> {
-    let all = [flowrun_yaml::CODES, flowrun_core::compile::codes::CODES, crate::load::CODES];
+    let all = [flowrun_yaml::CODES, flowrun_core::compile::codes::CODES, crate::load::CODES, flowrun_agentspec::CODES];
     let mut codes = all.concat();
     codes.sort_by_key(|(code, _, _)| *code);
     codes

@@ -30,6 +30,7 @@ struct Typed {
     parallel: Option<usize>,
     model: Vec<String>,
     allow_path: Vec<PathBuf>,
+    components: Vec<PathBuf>,
 }
 
 /// The run of this process, and where it is kept.
@@ -120,6 +121,7 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
         parallel: args.parallel,
         model: args.model.iter().map(ToString::to_string).collect(),
         allow_path: args.allow_path.clone(),
+        components: args.components.clone(),
     };
     let options = match serde_json::to_value(&typed).map_err(|e| wrong(&e))? {
         Value::Object(options) => options,
@@ -161,6 +163,7 @@ pub(in crate::commands) fn asked_again(run: &RunFile) -> Result<RunArgs, Stop> {
         model: model.map_err(|e: flowrun_llm::ModelOverrideError| wrong(e.to_string()))?,
         preview: None,
         allow_path: typed.allow_path,
+        components: typed.components,
         keep: KeepArgs::default(),
         quiet: false,
         json: false,
