@@ -1,6 +1,7 @@
 //! The trees of a document and of its files of components as one: versions, references, and all problems.
 
 use std::cell::{Cell, RefCell};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Span};
@@ -138,9 +139,14 @@ impl<'a> Document<'a> {
             return;
         };
         for entry in entries {
-            if self.referenced.insert(&entry.key, &entry.value).is_some() {
-                let message = format!("two components are named `{}`", entry.key);
-                self.error(codes::TWICE, message, &entry.key_span);
+            match self.referenced.entry(&entry.key) {
+                Entry::Vacant(place) => {
+                    place.insert(&entry.value);
+                }
+                Entry::Occupied(_) => {
+                    let message = format!("two components are named `{}`", entry.key);
+                    self.error(codes::TWICE, message, &entry.key_span);
+                }
             }
         }
     }

@@ -128,12 +128,14 @@ impl<'a> Importer<'a> {
         let places = places(&members, &providers);
         let control = self.control_edges(c, &places, &members);
         let data = self.data_edges(c, &places, &members, &providers);
-        let start = self.check_start(c, &members, &control);
-        self.check_ends(c, &members, &control);
+        // What a wrong edge would lead to is not known.
+        let (control, sound) = control;
+        let start = self.check_start(c, &members, &control, sound);
+        self.check_ends(c, &members, &control, sound);
         let broken = members.iter().any(|m| m.broken);
         let outputs = self.flow_outputs(c, &members);
         let inputs = self.flow_inputs(c, &members, start?)?;
-        if broken || data.is_none() {
+        if broken || !sound || data.is_none() {
             return None;
         }
         let draught = Draught { c, members, providers, variables, control, data: data?, outputs };
@@ -211,31 +213,49 @@ impl<'a> Importer<'a> {
         }
     }
 
-    fn control_edges(&self, c: Component<'a>, places: &Places<'a>, members: &[Member<'a>]) -> Vec<Control> {
+    /// The control edges, and whether all are right.
+    fn control_edges(
+        &self,
+        c: Component<'a>,
+        places: &Places<'a>,
+        members: &[Member<'a>],
+    ) -> (Vec<Control>, bool) {
         let mut edges: Vec<Control> = Vec::new();
         let mut seen = HashSet::new();
+        let mut sound = true;
         for item in self.doc.list(c, "control_flow_connections") {
-            let Some(edge) = self.edge(item, "control_flow_connections", &CONTROL_EDGES, &["from_node", "from_branch", "to_node"]) else { continue };
-            let from = self.place(edge, "from_node", places);
-            let to = self.place(edge, "to_node", places);
-            let branch = self.doc.text(edge, "from_branch").and_then(Node::as_str).unwrap_or(NEXT);
-            let (Some(Origin::Node(from)), Some(Origin::Node(to))) = (from, to) else { continue };
-            let source = &members[from];
-            let span = edge.span_of("from_branch");
-            if source.role != Role::End && !source.broken && !source.branches.iter().any(|b| b == branch) {
-                let message = format!("`{}` has no branch `{branch}`", source.c.name());
-                let wrong = Diagnostic::error(codes::BAD_BRANCH, message, span);
-                self.doc.report(wrong.suggest(branch, source.branches.iter().map(String::as_str)));
-                continue;
+            match self.control_edge(item, places, members) {
+                Some(edge) if !seen.insert((edge.from, edge.branch.clone())) => {
+                    let from = members[edge.from].c.name();
+                    let message = format!("two edges lead on from the branch `{}` of `{from}`", edge.branch);
+                    self.doc.error(codes::BAD_BRANCH, message, &first_line(&item.span));
+                    sound = false;
+                }
+                Some(edge) => edges.push(edge),
+                None => sound = false,
             }
-            if !seen.insert((from, branch)) {
-                let message = format!("two edges lead on from the branch `{branch}` of `{}`", source.c.name());
-                self.doc.error(codes::BAD_BRANCH, message, span);
-                continue;
-            }
-            edges.push(Control { from, branch: branch.to_owned(), to });
         }
-        edges
+        (edges, sound)
+    }
+
+    fn control_edge(&self, item: &'a Node, places: &Places<'a>, members: &[Member<'a>]) -> Option<Control> {
+        let own = ["from_node", "from_branch", "to_node"];
+        let edge = self.edge(item, "control_flow_connections", &CONTROL_EDGES, &own)?;
+        let from = self.place(edge, "from_node", places);
+        let to = self.place(edge, "to_node", places);
+        let branch = self.doc.text(edge, "from_branch").and_then(Node::as_str).unwrap_or(NEXT);
+        let (Origin::Node(from), Origin::Node(to)) = (from?, to?) else {
+            self.doc.error(codes::FOREIGN_NODE, "a context provider is no step of a flow", edge.span);
+            return None;
+        };
+        let source = &members[from];
+        if source.role != Role::End && !source.broken && !source.branches.iter().any(|b| b == branch) {
+            let message = format!("`{}` has no branch `{branch}`", source.c.name());
+            let wrong = Diagnostic::error(codes::BAD_BRANCH, message, edge.span_of("from_branch"));
+            self.doc.report(wrong.suggest(branch, source.branches.iter().map(String::as_str)));
+            return None;
+        }
+        Some(Control { from, branch: branch.to_owned(), to })
     }
 
     fn edge(&self, item: &'a Node, field: &str, family: &Family, own: &[&str]) -> Option<Component<'a>> {
@@ -363,7 +383,13 @@ impl<'a> Importer<'a> {
     }
 
     /// The place of the start, and of the node that it leads to.
-    fn check_start(&self, c: Component<'a>, members: &[Member<'a>], control: &[Control]) -> Option<(usize, usize)> {
+    fn check_start(
+        &self,
+        c: Component<'a>,
+        members: &[Member<'a>],
+        control: &[Control],
+        sound: bool,
+    ) -> Option<(usize, usize)> {
         let wrong = |message: String, span: &Span| {
             self.doc.error(codes::BAD_START, message, &first_line(span));
             None
@@ -397,11 +423,12 @@ impl<'a> Importer<'a> {
         let mut out = control.iter().filter(|edge| edge.from == start);
         match out.next() {
             Some(edge) => Some((start, edge.to)),
+            None if !sound => None,
             None => wrong(format!("no edge leads on from `{}`", members[start].c.name()), span),
         }
     }
 
-    fn check_ends(&self, c: Component<'a>, members: &[Member<'a>], control: &[Control]) {
+    fn check_ends(&self, c: Component<'a>, members: &[Member<'a>], control: &[Control], sound: bool) {
         let mut ends = (0..members.len()).filter(|n| members[*n].role == Role::End).peekable();
         if ends.peek().is_none() {
             let message = format!("`{}` has no `EndNode`", c.name());
@@ -415,7 +442,7 @@ impl<'a> Importer<'a> {
                 let message = format!("an edge leads on from `{}`, which is an end", member.c.name());
                 self.doc.error(codes::BAD_END, message, member.c.name_span());
             }
-            if !to.contains(&end) {
+            if sound && !to.contains(&end) {
                 let message = format!("no edge leads to `{}`", member.c.name());
                 self.doc.error(codes::BAD_END, message, member.c.name_span());
             }

@@ -86,6 +86,7 @@ impl<'a> Importer<'a> {
                 let message = format!("`{word}` is no reducer");
                 let wrong = flowrun_core::diagnostics::Diagnostic::error(codes::BAD_MAP, message, &entry.value.span);
                 self.doc.report(wrong.suggest(word, REDUCERS.iter().copied()));
+                found.push((output.clone(), "append"));
                 continue;
             };
             if *reducer != "append" && !matches!(output.shape.form, Form::Integer | Form::Number) {
