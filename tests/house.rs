@@ -31,7 +31,8 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &["core"],
         &["serde-saphyr", "reqwest", "async-openai", "clap", "console", "minijinja", "arrow-array"],
     ),
-    ("steps", &["core", "llm", "data", "net", "stores"], &["serde-saphyr", "reqwest", "clap", "console"]),
+    ("tools", &["core", "net"], &["serde-saphyr", "async-openai", "clap", "console", "minijinja", "arrow-array"]),
+    ("steps", &["core", "llm", "data", "net", "stores", "tools"], &["serde-saphyr", "reqwest", "clap", "console"]),
     ("journal", &["core"], &["serde-saphyr", "reqwest", "async-openai", "arrow-array", "clap", "console"]),
     ("mock-llm", &[], &["arrow-array", "minijinja", "reqwest"]),
 ];

@@ -27,3 +27,5 @@ mod models;
 mod postgres;
 /// Datastores and search.
 mod stores;
+/// Tools: what is called, kept, killed and asked about.
+mod tools;

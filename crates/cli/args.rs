@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use flowrun_core::execute::Unfinished;
 use flowrun_llm::ModelOverride;
 
 const STYLES: Styles = Styles::styled()
@@ -100,6 +101,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) components: Vec<PathBuf>,
 
+    /// Let tools start programs that speak MCP.
+    #[arg(long)]
+    pub(crate) allow_stdio_mcp: bool,
+
+    /// What becomes of calls that an earlier process began; only a resume has any.
+    #[arg(skip)]
+    pub(crate) unfinished: Unfinished,
+
     #[command(flatten)]
     pub(crate) keep: KeepArgs,
 
@@ -152,6 +161,14 @@ pub(crate) struct ResumeArgs {
     /// Go on although the flow or its inputs were changed: calls whose request is the same are not made again.
     #[arg(long)]
     pub(crate) accept_changes: bool,
+
+    /// Make calls of tools again that began and of which nobody knows how they ended.
+    #[arg(long, conflicts_with = "skip")]
+    pub(crate) redo: bool,
+
+    /// Take null for what such calls gave, where the tool may give null.
+    #[arg(long)]
+    pub(crate) skip: bool,
 
     /// Wait until the disk has a record before it is used.
     #[arg(long)]

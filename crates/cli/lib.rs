@@ -24,6 +24,7 @@ pub use flowrun_llm as llm;
 pub use flowrun_net as net;
 pub use flowrun_steps as steps;
 pub use flowrun_stores as stores;
+pub use flowrun_tools as tools;
 pub use flowrun_yaml as yaml;
 
 use std::ffi::OsString;
@@ -44,6 +45,7 @@ pub mod prelude {
     pub use flowrun_core::registry::Registry;
     pub use flowrun_core::signature::{Port, Signature};
     pub use flowrun_core::step::{Effect, Outcome, Step};
+    pub use flowrun_core::tool::{Tool, ToolKind, ToolScope, function};
     pub use flowrun_core::types::Type;
     pub use flowrun_core::value::Value;
     pub use schemars::{self, JsonSchema};

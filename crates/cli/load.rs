@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flowrun_agentspec::ImportOptions;
 use flowrun_core::compile::{codes::BAD_CONFIG, compile};
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Span};
-use flowrun_core::flow::{Compiled, Flow};
+use flowrun_core::flow::{Compiled, Flow, FlowStep};
 use flowrun_core::node::NodeKind;
 use flowrun_core::registry::Registry;
 use flowrun_core::spec::FlowSpec;
@@ -49,8 +49,6 @@ pub(crate) const CODES: &[(&str, &str, &str)] = &[
 /// A flow, and where it comes from.
 pub(crate) struct Loaded {
     pub(crate) compiled: Compiled,
-    /// The flow as it was written.
-    pub(crate) spec: FlowSpec,
     pub(crate) warnings: Diagnostics,
     /// The file as it was named.
     pub(crate) name: String,
@@ -143,8 +141,7 @@ pub(crate) fn load_text(
         environment: asked.into_inner().into_iter().filter(|(v, _)| !read.secrets.contains(v)).collect(),
         secrets: read.secrets.into_iter().collect(),
     };
-    let spec = read.spec;
-    Ok(Loaded { compiled, spec, warnings: warnings.sorted(), name: name.to_owned(), folder, digest, record })
+    Ok(Loaded { compiled, warnings: warnings.sorted(), name: name.to_owned(), folder, digest, record })
 }
 
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -166,9 +163,10 @@ fn agent_spec(name: &str, text: &[u8], components: &[PathBuf], env: Env<'_>) -> 
     let options = ImportOptions { source: name.to_owned(), components, env: &env };
     let imported = flowrun_agentspec::import(text, &options).map_err(Stop::Diagnostics)?;
     // Such files are where sensitive values stand.
-    let files = options.components.into_iter().map(|(name, text)| {
-        (name, Source { text: String::from_utf8_lossy(&text).into_owned(), secret: true })
-    });
+    let files = options
+        .components
+        .into_iter()
+        .map(|(name, text)| (name, Source { text: String::from_utf8_lossy(&text).into_owned(), secret: true }));
     let secrets = imported.secrets.into_iter().collect();
     Ok(Text { spec: imported.spec, warnings: imported.warnings, inlined: files.collect(), secrets })
 }
@@ -238,8 +236,8 @@ pub(crate) fn all_flows(top: &std::sync::Arc<Flow>) -> Vec<std::sync::Arc<Flow>>
     let mut next = 0;
     while next < all.len() {
         let flow = std::sync::Arc::clone(&all[next]);
-        let provided = flow.providers.iter().map(|provider| &provider.flow);
-        for inner in flow.steps.iter().flat_map(|s| s.flows.values()).chain(provided) {
+        let provided = flow.providers.iter().filter_map(|provider| provider.flow());
+        for inner in flow.steps.iter().flat_map(FlowStep::inner_flows).chain(provided) {
             if !all.iter().any(|f| std::sync::Arc::ptr_eq(f, inner)) {
                 all.push(std::sync::Arc::clone(inner));
             }

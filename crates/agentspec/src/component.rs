@@ -126,7 +126,8 @@ impl<'a> Document<'a> {
         }
         let at = first_line(&node.span);
         let wrong = if crate::nodes::is_known(found.kind) {
-            let message = format!("`{field}` is {} `{}`, where {} belongs", article(found.kind), found.kind, family.what);
+            let message =
+                format!("`{field}` is {} `{}`, where {} belongs", article(found.kind), found.kind, family.what);
             Diagnostic::error(codes::WRONG_COMPONENT, message, &at)
         } else {
             unsupported(found)
@@ -140,7 +141,9 @@ impl<'a> Document<'a> {
         let resolved = self.resolve(node)?;
         let kind = resolved.get("component_type");
         match kind.and_then(Node::as_str) {
-            Some(word) => Some(Component { node: resolved, kind: word, span: kind.map_or(&node.span, |k| &k.span) }),
+            Some(word) => {
+                Some(Component { node: resolved, kind: word, span: kind.map_or(&node.span, |k| &k.span) })
+            }
             None => {
                 let message = format!("`{field}` has no `component_type`, where {what} belongs");
                 self.error(codes::WRONG_COMPONENT, message, &first_line(&node.span));

@@ -371,7 +371,14 @@ impl<'a> Importer<'a> {
         Some(Some(Data { from, output: given.title.clone(), to, input: wanted.title.clone(), span }))
     }
 
-    fn port<'p>(&self, owner: Component<'a>, ports: &'p [Property], what: &str, name: &'a Node, broken: bool) -> Option<&'p Property> {
+    fn port<'p>(
+        &self,
+        owner: Component<'a>,
+        ports: &'p [Property],
+        what: &str,
+        name: &'a Node,
+        broken: bool,
+    ) -> Option<&'p Property> {
         let title = name.as_str().unwrap_or_default();
         let found = find(ports, title);
         if found.is_none() && !broken {
@@ -412,7 +419,10 @@ impl<'a> Importer<'a> {
                 let same = named.identity() == members[start].c.identity()
                     || (named.id().is_some() && named.id() == members[start].c.id());
                 if !same {
-                    return wrong(format!("`{}` is not the `StartNode` of the flow", named.name()), &entry.value.span);
+                    return wrong(
+                        format!("`{}` is not the `StartNode` of the flow", named.name()),
+                        &entry.value.span,
+                    );
                 }
             }
         }
@@ -449,7 +459,12 @@ impl<'a> Importer<'a> {
         }
     }
 
-    fn flow_inputs(&self, c: Component<'a>, members: &[Member<'a>], start: (usize, usize)) -> Option<Vec<Property>> {
+    fn flow_inputs(
+        &self,
+        c: Component<'a>,
+        members: &[Member<'a>],
+        start: (usize, usize),
+    ) -> Option<Vec<Property>> {
         let mut inputs = members[start.0].inputs.clone();
         if let Some(declared) = self.doc.properties(c, "inputs") {
             self.same_titles(c, "inputs", &declared, &inputs);
@@ -530,4 +545,3 @@ fn places<'a>(members: &[Member<'a>], providers: &[ProviderHere<'a>]) -> Places<
         by_id: all.iter().filter_map(|(c, origin)| Some((c.id()?, *origin))).collect(),
     }
 }
-

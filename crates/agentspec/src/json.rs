@@ -181,7 +181,17 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_left_to_the_other_parser() {
-        for text in ["{a: 1}", "{\"a\": 1,}", "[1", "{\"a\" 1}", "01", "\"x", "{\"a\": 1} x", "{\"a\":1,\"a\":2}", "18446744073709551615"] {
+        for text in [
+            "{a: 1}",
+            "{\"a\": 1,}",
+            "[1",
+            "{\"a\" 1}",
+            "01",
+            "\"x",
+            "{\"a\": 1} x",
+            "{\"a\":1,\"a\":2}",
+            "18446744073709551615",
+        ] {
             assert_eq!(back(text), None, "{text}");
         }
         assert_eq!(back(&"[".repeat(100_000)), None);

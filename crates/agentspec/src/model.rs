@@ -15,7 +15,8 @@ use crate::import::Importer;
 const FILES: &[&str] = &["key_file", "cert_file", "ca_file"];
 
 /// Providers of a plain `LlmConfig` that speak the language of OpenAI.
-const COMPATIBLE: &[&str] = &["openai", "openai_compatible", "openai-compatible", "vllm", "ollama", "meta", "other"];
+const COMPATIBLE: &[&str] =
+    &["openai", "openai_compatible", "openai-compatible", "vllm", "ollama", "meta", "other"];
 
 /// Settings of a generation that a model has keys for.
 const SETTINGS: &[&str] =
@@ -52,7 +53,8 @@ impl<'a> Importer<'a> {
                 return None;
             }
         };
-        let fields: Vec<&str> = own.iter().copied().chain(["default_generation_parameters", "retry_policy"]).collect();
+        let fields: Vec<&str> =
+            own.iter().copied().chain(["default_generation_parameters", "retry_policy"]).collect();
         self.doc.known_fields(c, &fields);
         self.check_provider(c)?;
         let model = self.doc.needed_text(c, "model_id");
@@ -101,7 +103,11 @@ impl<'a> Importer<'a> {
         if let Some(kind) = self.doc.text(c, "api_type")
             && !matches!(kind.as_str(), Some("chat_completions" | "openai_chat_completions"))
         {
-            let message = format!("`api_type: {}` of `{}` is not supported here", kind.as_str().unwrap_or_default(), c.name());
+            let message = format!(
+                "`api_type: {}` of `{}` is not supported here",
+                kind.as_str().unwrap_or_default(),
+                c.name()
+            );
             self.doc.error(codes::UNSUPPORTED, message, &kind.span);
             return None;
         }
@@ -142,7 +148,8 @@ fn base_url(url: &str) -> String {
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let path = url.split_once("://").map_or("", |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
     let last = path.rsplit('/').next().unwrap_or_default();
-    let versioned = last.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.starts_with(|c: char| c.is_ascii_digit()));
+    let versioned =
+        last.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.starts_with(|c: char| c.is_ascii_digit()));
     if versioned { url } else { format!("{url}/v1") }
 }
 

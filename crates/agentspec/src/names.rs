@@ -14,11 +14,8 @@ impl Names {
     /// A name of its own for what the document calls `wanted`. Addresses and references are made of names, so that what
     /// they are put together with stands in none.
     pub(crate) fn unique(&mut self, wanted: &str) -> String {
-        let clean: String = wanted
-            .trim()
-            .chars()
-            .map(|c| if c.is_control() || "./#[]{}".contains(c) { '_' } else { c })
-            .collect();
+        let clean: String =
+            wanted.trim().chars().map(|c| if c.is_control() || "./#[]{}".contains(c) { '_' } else { c }).collect();
         let clean = match clean.as_str() {
             "" => "unnamed".to_owned(),
             name if RESERVED_STEP_NAMES.contains(&name) => format!("{name}_"),

@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn variables_of_jinja_are_found() {
-        let found = variables("{{ a }}{{ b.c }}{% if d %}{{ d }}{% endif %}{% for e in f %}{{ e }}{% endfor %}").unwrap();
+        let found =
+            variables("{{ a }}{{ b.c }}{% if d %}{{ d }}{% endif %}{% for e in f %}{{ e }}{% endfor %}").unwrap();
         let shown: Vec<_> = found.iter().map(|r| (r.name.as_str(), r.printed, r.optional)).collect();
         assert_eq!(shown, [("a", true, false), ("b", false, false), ("d", true, true), ("f", false, false)]);
         assert!(variables("{{ a").is_err());

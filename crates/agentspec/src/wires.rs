@@ -33,7 +33,8 @@ pub(crate) struct ProviderHere<'a> {
 impl<'a> Importer<'a> {
     pub(crate) fn providers(&self, c: Component<'a>) -> Vec<ProviderHere<'a>> {
         let items = self.doc.list(c, "context_providers").iter();
-        let found = items.filter_map(|item| self.provider(self.doc.component(item, "context_providers", &PROVIDERS)?));
+        let found =
+            items.filter_map(|item| self.provider(self.doc.component(item, "context_providers", &PROVIDERS)?));
         found.collect()
     }
 
@@ -184,7 +185,13 @@ struct Wirer<'i, 'a> {
 }
 
 impl<'i, 'a> Wirer<'i, 'a> {
-    fn new(importer: &'i Importer<'a>, draught: Draught<'a>, start: usize, first: usize, names: &'i mut Names) -> Self {
+    fn new(
+        importer: &'i Importer<'a>,
+        draught: Draught<'a>,
+        start: usize,
+        first: usize,
+        names: &'i mut Names,
+    ) -> Self {
         let order = reached(&draught, first);
         let known: HashSet<usize> = order.iter().copied().collect();
         for (n, member) in draught.members.iter().enumerate().filter(|(n, _)| *n != start && !known.contains(n)) {
@@ -302,10 +309,8 @@ impl<'i, 'a> Wirer<'i, 'a> {
     fn fields(&self, n: usize, entry: &str, node: &str, fields: &[String], then: &str) -> StepSpec {
         let member = &self.draught.members[n];
         let span = first_line(member.c.name_span());
-        let queries: Map<String, Json> = fields
-            .iter()
-            .map(|name| (name.clone(), format!(".[{}]", Json::from(name.as_str())).into()))
-            .collect();
+        let queries: Map<String, Json> =
+            fields.iter().map(|name| (name.clone(), format!(".[{}]", Json::from(name.as_str())).into())).collect();
         let nulls: Map<String, Json> = fields.iter().map(|name| (name.clone(), Json::Null)).collect();
         let mut config = Config::new(&span);
         config.set("values", Json::Object(queries)).set("defaults", Json::Object(nulls));
@@ -338,7 +343,11 @@ impl<'i, 'a> Wirer<'i, 'a> {
         let edges: Vec<&Data> = places.iter().map(|place| &data[*place]).collect();
         let provided = edges.iter().any(|edge| matches!(edge.from, Origin::Provider(_)));
         if provided && edges.len() > 1 {
-            let message = format!("a context provider feeds `{}` of `{}`, and so does something else", port.title, member.c.name());
+            let message = format!(
+                "a context provider feeds `{}` of `{}`, and so does something else",
+                port.title,
+                member.c.name()
+            );
             doc.error(codes::BAD_COMPONENT, message, &edges[1].span);
             return None;
         }
@@ -364,7 +373,9 @@ impl<'i, 'a> Wirer<'i, 'a> {
     fn reference(&self, edge: &Data) -> Reference {
         match edge.from {
             Origin::Provider(_) => Reference::Name(edge.output.clone()),
-            Origin::Node(n) if self.draught.members[n].role == Role::Start => Reference::Input(edge.output.clone()),
+            Origin::Node(n) if self.draught.members[n].role == Role::Start => {
+                Reference::Input(edge.output.clone())
+            }
             Origin::Node(n) => {
                 Reference::Output { step: self.draught.members[n].name.clone(), name: edge.output.clone() }
             }
@@ -384,7 +395,8 @@ impl<'i, 'a> Wirer<'i, 'a> {
                 Some(to) => self.entries.get(to).unwrap_or(&self.draught.members[*to].name).clone(),
                 None => self.open_branch(n, &branch),
             };
-            let step = draft.branches.iter().find(|r| r.node == branch).map_or(branch.as_str(), |r| r.step.as_str());
+            let step =
+                draft.branches.iter().find(|r| r.node == branch).map_or(branch.as_str(), |r| r.step.as_str());
             let target = Target::Step(Spanned::new(target, span.clone()));
             targets.push((Spanned::new(step.to_owned(), span.clone()), target));
         }
@@ -398,8 +410,13 @@ impl<'i, 'a> Wirer<'i, 'a> {
     fn open_branch(&mut self, n: usize, branch: &str) -> String {
         let member = &self.draught.members[n];
         let doc = &self.importer.doc;
-        let lacking: Vec<String> =
-            self.draught.outputs.iter().filter(|o| o.default.is_none()).map(|o| format!("`{}`", o.title)).collect();
+        let lacking: Vec<String> = self
+            .draught
+            .outputs
+            .iter()
+            .filter(|o| o.default.is_none())
+            .map(|o| format!("`{}`", o.title))
+            .collect();
         let message = format!("no edge leads on from the branch `{branch}` of `{}`", member.c.name());
         if lacking.is_empty() {
             let warning = Diagnostic::warning(codes::OPEN_BRANCH, message, member.c.name_span());
@@ -491,7 +508,10 @@ fn reached(draught: &Draught<'_>, first: usize) -> Vec<usize> {
         leads.entry(edge.from).or_default().push((&edge.branch, edge.to));
     }
     let is_dead = |member: &Member<'_>, branch: &str| {
-        member.draft.as_ref().is_some_and(|d| d.dead.iter().any(|b| b == branch) && !d.more.iter().any(|b| b == branch))
+        member
+            .draft
+            .as_ref()
+            .is_some_and(|d| d.dead.iter().any(|b| b == branch) && !d.more.iter().any(|b| b == branch))
     };
     let mut seen = vec![false; draught.members.len()];
     let mut ahead = vec![first];

@@ -7,8 +7,10 @@ use flowrun_llm::ModelErrorKind;
 use super::{Stop, print_out};
 
 mod outside;
+mod tools;
 
 use outside::{HTTP, STORES};
+use tools::TOOLS;
 
 /// The page: every code that a person can meet, with what it means and what to do.
 pub(crate) fn error_reference() -> String {
@@ -74,7 +76,8 @@ it may get better. Codes with E and W are about a flow's file, those with a dot 
 
 /// The codes of files: errors by number, then warnings.
 fn file_codes() -> Vec<(&'static str, &'static str, &'static str)> {
-    let all = [flowrun_yaml::CODES, flowrun_core::compile::codes::CODES, crate::load::CODES, flowrun_agentspec::CODES];
+    let all =
+        [flowrun_yaml::CODES, flowrun_core::compile::codes::CODES, crate::load::CODES, flowrun_agentspec::CODES];
     let mut codes = all.concat();
     codes.sort_by_key(|(code, _, _)| *code);
     codes
@@ -118,6 +121,7 @@ const RUN_CODES: &[(&str, Codes)] = &[
     ("Choices", CHOICE),
     ("Requests over HTTP", HTTP),
     ("Datastores and search", STORES),
+    ("Tools", TOOLS),
     ("The engine", ENGINE),
 ];
 
@@ -440,6 +444,7 @@ const ENGINE: Codes = &[
         "a step journals two effects of one visit under one key. This is a mistake in the step type.",
     ),
     ("engine.flow", "a step runs a flow that its signature did not ask for. This is a mistake in the step type."),
+    ("engine.tool", "a step calls a tool that its signature did not ask for. This is a mistake in the step type."),
     (
         "engine.variable",
         "a step uses a variable that its signature does not name, or writes one although its outcome is kept. This is a \
@@ -516,7 +521,7 @@ mod tests {
     /// All sources of the program but this table and the model server for tests.
     fn sources() -> Vec<PathBuf> {
         let crates = Path::new(ROOT).join("crates");
-        let below = ["core", "yaml", "net", "llm", "data", "stores", "steps", "journal"];
+        let below = ["core", "yaml", "net", "llm", "data", "stores", "tools", "steps", "journal"];
         let mut folders: Vec<PathBuf> = below.map(|name| crates.join(name).join("src")).into();
         folders.push(crates.join("cli"));
         let mut files = Vec::new();
@@ -528,6 +533,7 @@ mod tests {
                 } else if path.extension().is_some_and(|e| e == "rs")
                     && !path.ends_with("commands/errors.rs")
                     && !path.ends_with("errors/outside.rs")
+                    && !path.ends_with("errors/tools.rs")
                 {
                     files.push(path);
                 }

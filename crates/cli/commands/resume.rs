@@ -1,5 +1,6 @@
 //! `flowrun resume` and `flowrun retry`: a run goes on over what it holds.
 
+use flowrun_core::execute::Unfinished;
 use flowrun_core::registry::Registry;
 use flowrun_journal::{OpenOptions, RunFolder, Status};
 
@@ -58,6 +59,11 @@ fn go_on(
     again.parallel = args.parallel.or(again.parallel);
     again.model.extend(args.model.iter().cloned());
     (again.quiet, again.json) = (args.quiet, args.json);
+    again.unfinished = match (args.redo, args.skip) {
+        (true, _) => Unfinished::Redo,
+        (_, true) => Unfinished::Skip,
+        _ => Unfinished::Ask,
+    };
     again.keep = KeepArgs { durable: args.durable, ..KeepArgs::default() };
     let from_stdin = folder.run.flow.file == std::path::Path::new("-");
     if from_stdin && folder.run.flow.hidden {

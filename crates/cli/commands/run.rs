@@ -155,11 +155,14 @@ async fn go(
     if let Some(kept) = &kept {
         resources = resources.with(Arc::new(kept.parts()));
     }
-    let run = Run::new(RunOptions { seed, parallel: args.parallel, preview: args.preview })
-        .resources(resources)
-        .observers(observers)
-        .journal(journal)
-        .stop(Arc::clone(&stop));
+    let options = RunOptions {
+        seed,
+        parallel: args.parallel,
+        preview: args.preview,
+        unfinished: args.unfinished,
+        allow_stdio_mcp: args.allow_stdio_mcp,
+    };
+    let run = Run::new(options).resources(resources).observers(observers).journal(journal).stop(Arc::clone(&stop));
     let run = Arc::new(run);
     let signals = Signals::listen(&stop, screen, talks).map_err(Stop::usage)?;
     let began = Instant::now();

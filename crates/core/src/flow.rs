@@ -9,6 +9,7 @@ use crate::diagnostics::{Diagnostics, Span};
 use crate::signature::{Port, Signature};
 use crate::spec::CollectionSpec;
 use crate::step::{AnyStep, Effect};
+use crate::tool::ToolDefinition;
 use crate::types::Type;
 use crate::value::Value;
 
@@ -24,6 +25,8 @@ pub struct Compiled {
     pub models: Vec<ModelDefinition>,
     /// Every datastore of the document, in the order of their definition; steps name them by place.
     pub datastores: Vec<Arc<DatastoreDefinition>>,
+    /// Every tool of the document, and those of the program that it calls.
+    pub tools: Vec<Arc<ToolDefinition>>,
     /// Warnings.
     pub warnings: Diagnostics,
 }
@@ -89,7 +92,7 @@ pub struct Flow {
     pub unnamed_end: bool,
     /// Its variables.
     pub variables: Vec<Port>,
-    /// The flows that give values to its steps when they want them.
+    /// What gives values to its steps when they want them.
     pub providers: Vec<Arc<FlowProvider>>,
     /// Its steps in the order written; the first one begins.
     pub steps: Vec<FlowStep>,
@@ -122,15 +125,34 @@ impl fmt::Debug for Flow {
     }
 }
 
-/// A context provider that runs a flow.
+/// A context provider that does something for each step that wants its value.
 #[derive(Debug)]
 pub struct FlowProvider {
     /// The name of the value that it gives.
     pub name: Arc<str>,
-    /// The flow, all of whose inputs have defaults.
-    pub flow: Arc<Flow>,
-    /// The place of the value among the flow's outputs.
+    /// What it does.
+    pub source: ProviderSource,
+    /// The place of the value among the flow's outputs, or the tool's results.
     pub(crate) output: usize,
+}
+
+/// What a context provider does for a value.
+#[derive(Debug)]
+pub enum ProviderSource {
+    /// Runs a flow, all of whose inputs have defaults.
+    Flow(Arc<Flow>),
+    /// Calls a tool, all of whose arguments have defaults.
+    Tool(Arc<ToolDefinition>),
+}
+
+impl FlowProvider {
+    /// The flow that it runs, if it does.
+    pub fn flow(&self) -> Option<&Arc<Flow>> {
+        match &self.source {
+            ProviderSource::Flow(flow) => Some(flow),
+            ProviderSource::Tool(tool) => tool.tool.flow(),
+        }
+    }
 }
 
 /// A step of a compiled flow.
@@ -164,9 +186,15 @@ pub struct FlowStep {
     pub(crate) variables: Vec<usize>,
     pub(crate) models: BTreeMap<String, usize>,
     pub(crate) datastores: BTreeMap<String, usize>,
+    pub(crate) tools: BTreeMap<String, Arc<ToolDefinition>>,
 }
 
 impl FlowStep {
+    /// All flows that it runs, by itself and as tools.
+    pub fn inner_flows(&self) -> impl Iterator<Item = &Arc<Flow>> {
+        self.flows.values().chain(self.tools.values().filter_map(|tool| tool.tool.flow()))
+    }
+
     /// The references from which parts of its configuration come while the flow runs, `inputs.rows`.
     pub fn late_references(&self) -> impl Iterator<Item = &str> {
         self.late.iter().map(|(reference, _)| reference.as_str())

@@ -23,6 +23,7 @@ pub mod spec;
 pub mod step;
 pub mod table;
 pub mod template;
+pub mod tool;
 pub mod types;
 pub mod value;
 pub mod variable;

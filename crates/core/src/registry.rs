@@ -8,9 +8,12 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use crate::compile::codes::BAD_TOOL;
+use crate::diagnostics::Diagnostics;
 use crate::node::{Node, NodeError};
-use crate::spec::RESERVED_STEP_KEYS;
+use crate::spec::{RESERVED_STEP_KEYS, RESERVED_TOOL_KEYS};
 use crate::step::{AnyStep, DocumentedPorts, Effect, Step};
+use crate::tool::{Tool, ToolDefinition, ToolKind, ToolScope};
 
 /// A step type as the registry knows it.
 #[derive(Clone)]
@@ -39,6 +42,29 @@ impl StepType {
     }
 }
 
+type DecodeTool = fn(&Node, &ToolScope<'_>) -> Result<Arc<dyn Tool>, Diagnostics>;
+
+/// A kind of tool as the registry knows it.
+#[derive(Clone)]
+pub struct ToolType {
+    /// Its name in flow files.
+    pub name: &'static str,
+    /// The JSON schema of its configuration; its description is the type's own doc comment.
+    pub schema: Arc<Json>,
+    decode: DecodeTool,
+}
+
+impl ToolType {
+    /// Its doc comment.
+    pub fn doc(&self) -> &str {
+        self.schema.get("description").and_then(Json::as_str).unwrap_or_default()
+    }
+
+    pub(crate) fn decode(&self, config: &Node, scope: &ToolScope<'_>) -> Result<Arc<dyn Tool>, Diagnostics> {
+        (self.decode)(config, scope)
+    }
+}
+
 type DecodeModel = fn(&Node) -> Result<Arc<dyn Any + Send + Sync>, NodeError>;
 
 fn decode<T: DeserializeOwned + Send + Sync + 'static>(
@@ -47,12 +73,14 @@ fn decode<T: DeserializeOwned + Send + Sync + 'static>(
     T::deserialize(node).map(|decoded| Arc::new(decoded) as Arc<dyn Any + Send + Sync>)
 }
 
-/// The step types that a flow may use, and the form of its models.
+/// The step types and kinds of tools that a flow may use, and the form of its models.
 #[derive(Clone, Default)]
 pub struct Registry {
     steps: IndexMap<&'static str, StepType>,
     model: Option<(Arc<Json>, DecodeModel)>,
     datastore: Option<(Arc<Json>, DecodeModel)>,
+    tool_kinds: IndexMap<&'static str, ToolType>,
+    tools: IndexMap<Arc<str>, Arc<ToolDefinition>>,
     problems: Vec<String>,
 }
 
@@ -99,6 +127,43 @@ impl Registry {
         self
     }
 
+    /// Adds a kind of tool. A configuration that claims a key of every tool, or a name that is taken, is a
+    /// [`Self::problems`].
+    #[must_use]
+    pub fn with_tool_kind<K: ToolKind>(mut self) -> Self {
+        let schema = schemars::schema_for!(K).to_value();
+        let keys = schema.get("properties").and_then(Json::as_object);
+        for key in keys.into_iter().flat_map(|p| p.keys()).filter(|k| RESERVED_TOOL_KEYS.contains(&k.as_str())) {
+            self.problems.push(format!(
+                "the configuration of the kind of tool `{}` claims the reserved key `{key}`",
+                K::TYPE
+            ));
+        }
+        let entry = ToolType {
+            name: K::TYPE,
+            schema: Arc::new(schema),
+            decode: |node, scope| {
+                let kind = K::deserialize(node).map_err(|error| error.into_diagnostic(BAD_TOOL))?;
+                kind.tool(scope)
+            },
+        };
+        if self.tool_kinds.insert(K::TYPE, entry).is_some() {
+            self.problems.push(format!("there are two kinds of tools named `{}`", K::TYPE));
+        }
+        self
+    }
+
+    /// Adds a tool that every flow may call by this name, such as a [`function`](crate::tool::function). A flow's own tool
+    /// of that name hides it.
+    #[must_use]
+    pub fn with_tool(mut self, name: impl Into<Arc<str>>, tool: impl Tool + 'static) -> Self {
+        let definition = Arc::new(ToolDefinition::new(name, Arc::new(tool)));
+        if let Some(before) = self.tools.insert(Arc::clone(&definition.name), definition) {
+            self.problems.push(format!("there are two tools named `{}`", before.name));
+        }
+        self
+    }
+
     /// The step type of this name.
     pub fn get(&self, name: &str) -> Option<&StepType> {
         self.steps.get(name)
@@ -107,6 +172,26 @@ impl Registry {
     /// All step types in the order they were added.
     pub fn iter(&self) -> impl Iterator<Item = &StepType> {
         self.steps.values()
+    }
+
+    /// The kind of tool of this name.
+    pub fn tool_kind(&self, name: &str) -> Option<&ToolType> {
+        self.tool_kinds.get(name)
+    }
+
+    /// All kinds of tools in the order they were added.
+    pub fn tool_kinds(&self) -> impl Iterator<Item = &ToolType> + Clone {
+        self.tool_kinds.values()
+    }
+
+    /// The tool of this name.
+    pub fn tool(&self, name: &str) -> Option<&Arc<ToolDefinition>> {
+        self.tools.get(name)
+    }
+
+    /// All tools in the order they were added.
+    pub fn tools(&self) -> impl Iterator<Item = &Arc<ToolDefinition>> {
+        self.tools.values()
     }
 
     /// The schema of an entry of `models:`.
@@ -127,7 +212,7 @@ impl Registry {
         self.model.as_ref().map(|(_, decode)| decode(node))
     }
 
-    /// What is wrong with the step types themselves; a program must not start with any.
+    /// What is wrong with the step types and tools themselves; a program must not start with any.
     pub fn problems(&self) -> &[String] {
         &self.problems
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use http::StatusCode;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -217,29 +217,23 @@ impl ModelError {
         Self::new(ModelErrorKind::BadReply, detail).with_body(StatusCode::OK, body).transient()
     }
 
-    /// A failure of the exchange itself.
-    pub(crate) fn of_transport(host: &str, error: reqwest::Error) -> Self {
-        // The address may hold a password.
-        let error = error.without_url();
-        let cause = chain(&error);
-        if error.is_builder() {
-            return Self::new(
-                ModelErrorKind::BadRequest,
-                format!("the request to {host} cannot be made: {cause}"),
-            );
-        }
-        if error.is_connect() {
-            // A certificate that is refused now will be refused in a second; rustls' own type is not within reach.
-            let passing = !cause.contains("certificate");
-            let error =
-                Self::new(ModelErrorKind::Connection, format!("there is no connection to {host}: {cause}"));
-            return if passing { error.transient() } else { error };
-        }
-        if error.is_timeout() {
-            return Self::new(ModelErrorKind::Timeout, format!("{host} sent no complete reply in time"))
-                .transient();
-        }
+    /// There is no connection.
+    pub(crate) fn unconnected(host: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let cause = chain(error);
+        // A certificate that is refused now will be refused in a second.
+        let passing = !cause.contains("certificate");
+        let error = Self::new(ModelErrorKind::Connection, format!("there is no connection to {host}: {cause}"));
+        if passing { error.transient() } else { error }
+    }
+
+    /// The connection broke before all was read.
+    pub(crate) fn broken(host: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let cause = chain(error);
         Self::new(ModelErrorKind::Connection, format!("the connection to {host} broke: {cause}")).transient()
+    }
+
+    pub(crate) fn out_of_time(host: &str) -> Self {
+        Self::new(ModelErrorKind::Timeout, format!("{host} sent no complete reply in time")).transient()
     }
 
     fn with_body(mut self, status: StatusCode, mut body: String) -> Self {
@@ -281,7 +275,7 @@ fn quoted(body: &str) -> String {
     }
 }
 
-/// An error with its causes. The parts of reqwest's chain often say the same thing twice.
+/// An error with its causes. The parts of such a chain often say the same thing twice.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

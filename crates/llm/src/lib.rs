@@ -21,6 +21,8 @@
 mod chat;
 mod choice;
 mod config;
+mod connect;
+mod connections;
 mod embed;
 mod error;
 mod models;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::transport::Unusable;
 use crate::{
     BaseUrl, BaseUrlError, ChatRequest, EmbedRequest, Embedded, HttpClient, ModelChoice, ModelConfig, ModelError,
     ModelErrorKind, ModelOverride, OpenAiModel, Provider, Reply, Secret,
@@ -177,8 +178,13 @@ impl Binder<'_> {
                     .parse()
                     .map_err(|source| BindError::BadUrl { name: name_of(), source })?;
                 let model = model.map_or_else(|| DEFAULT_MODEL.to_owned(), Clone::clone);
-                let openai = OpenAiModel::new(config, model, &url, key.cloned(), self.http)
-                    .map_err(|_| BindError::BadKey { name: name_of() })?;
+                let openai = OpenAiModel::new(config, model, &url, key.cloned(), self.http);
+                let openai = openai.map_err(|unusable| match unusable {
+                    Unusable::Key => BindError::BadKey { name: name_of() },
+                    Unusable::Address(why) => {
+                        BindError::BadUrl { name: name_of(), source: BaseUrlError::unusable(&url, &why) }
+                    }
+                })?;
                 Answerer::Openai(Arc::new(openai))
             }
         };

@@ -10,10 +10,10 @@ use async_openai::Client;
 use async_openai::config::Config;
 use async_openai::traits::RequestOptionsBuilder;
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use crate::transport::{OneTry, received};
+use crate::transport::{OneTry, Unusable, received};
 use crate::wire::{WireReply, WireRequest};
 use crate::{
     ChatRequest, HttpClient, MaxTokensKey, ModelConfig, ModelError, ModelErrorKind, Reply, RetryConfig, Secret,
@@ -42,17 +42,17 @@ impl OpenAiModel {
         base_url: &Url,
         key: Option<Secret>,
         http: &HttpClient,
-    ) -> Result<Self, InvalidHeaderValue> {
+    ) -> Result<Self, Unusable> {
         let host: Arc<str> = match (base_url.host_str().unwrap_or_default(), base_url.port()) {
             (host, Some(port)) => format!("{host}:{port}").into(),
             (host, None) => host.into(),
         };
-        let service = OneTry::new(http, host.clone(), key.clone(), config.timeout)?;
+        let service = OneTry::new(http, base_url, host.clone(), key.clone(), config.timeout)?;
         // An address without a path is written with a slash at its end.
         let base = base_url.as_str().trim_end_matches('/').to_owned();
         let endpoint = Endpoint { base, no_key: SecretString::default() };
         Ok(Self {
-            client: Client::build(http.inner().clone(), endpoint).with_http_service(service),
+            client: Client::build(http.requests().clone(), endpoint).with_http_service(service),
             model,
             settings: config.settings(),
             max_tokens_key: config.max_tokens_key,

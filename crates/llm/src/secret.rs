@@ -144,6 +144,13 @@ pub struct BaseUrlError {
     why: String,
 }
 
+impl BaseUrlError {
+    /// An address that parses, but that no request can be sent to.
+    pub(crate) fn unusable(url: &Url, why: &http::Error) -> Self {
+        Self { url: BaseUrl::new(url.as_str()).to_string(), why: format!("cannot be asked ({why})") }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

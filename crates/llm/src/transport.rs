@@ -3,63 +3,108 @@
 //! The library's own executor tries again by itself, and its errors keep neither the headers nor the body of
 //! a reply. This service makes one try and turns what went wrong into a [`ModelError`] with all of it.
 
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue};
-use reqwest::{Response, redirect};
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::header::{AUTHORIZATION, HeaderValue, InvalidHeaderValue};
+use reqwest::{Response, ResponseBuilderExt, Url};
 use thiserror::Error;
 use tower::Service;
 
+use crate::connect::{AnyError, Connector};
+use crate::connections::{Connections, End, Failed, Received};
 use crate::secret::redact;
 use crate::{ModelError, ModelErrorKind, Secret, retry};
 
 /// Most bytes of a reply that are read. The longest texts of models are far below.
-const LARGEST_REPLY: u64 = 16 * 1024 * 1024;
+const LARGEST_REPLY: usize = 16 * 1024 * 1024;
 /// Most bytes of a failure's body that are read: enough to find the message in it.
-const LARGEST_FAILURE: u64 = 64 * 1024;
-/// A server that is there answers sooner, however long its model takes.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+const LARGEST_FAILURE: usize = 64 * 1024;
 
 /// The connections of a process. Make one and give it to every model, so that they share the pool.
 ///
 /// Proxies come from the environment (`HTTPS_PROXY` and the like). Redirects are not followed, because they
 /// would carry the key and the prompt to an address that nobody wrote down.
-#[derive(Clone, Debug)]
-pub struct HttpClient(reqwest::Client);
+#[derive(Clone)]
+pub struct HttpClient(Arc<Shared>);
+
+struct Shared {
+    /// Only makes requests, for the client library; it never sends one.
+    requests: reqwest::Client,
+    connector: Arc<Connector>,
+    /// By scheme, host and port.
+    servers: Mutex<HashMap<String, Arc<Connections>>>,
+}
 
 impl HttpClient {
     /// Makes a client without any connection yet.
     pub fn new() -> Result<Self, HttpClientError> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("flowrun/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .build()?;
-        Ok(Self(client))
+        Self::with_proxies(Matcher::from_env())
     }
 
-    pub(crate) fn inner(&self) -> &reqwest::Client {
-        &self.0
+    pub(crate) fn with_proxies(proxies: Matcher) -> Result<Self, HttpClientError> {
+        let connector = Connector::new(proxies).map_err(|error| HttpClientError(error.into()))?;
+        // It would read the machine's certificates once more by itself.
+        let requests = reqwest::Client::builder().tls_backend_preconfigured(connector.tls()).no_proxy().build();
+        let requests = requests.map_err(|error| HttpClientError(error.into()))?;
+        Ok(Self(Arc::new(Shared { requests, connector: Arc::new(connector), servers: Mutex::default() })))
+    }
+
+    pub(crate) fn requests(&self) -> &reqwest::Client {
+        &self.0.requests
+    }
+
+    /// The connections to the server of an address, which all models at that server share.
+    fn connections(&self, url: &Url) -> Result<Arc<Connections>, http::Error> {
+        let mut servers = self.0.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let origin = url.origin().ascii_serialization();
+        if let Some(there) = servers.get(&origin) {
+            return Ok(Arc::clone(there));
+        }
+        let new = Arc::new(Connections::new(Arc::clone(&self.0.connector), url)?);
+        servers.insert(origin, Arc::clone(&new));
+        Ok(new)
+    }
+}
+
+impl std::fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpClient").finish_non_exhaustive()
     }
 }
 
 /// The client could not be made, most often because the machine's certificates cannot be read.
 #[derive(Debug, Error)]
 #[error("cannot prepare the http client: check the machine's certificates")]
-pub struct HttpClientError(#[from] reqwest::Error);
+pub struct HttpClientError(#[source] AnyError);
+
+/// Why a model cannot be asked at all.
+#[derive(Debug)]
+pub(crate) enum Unusable {
+    /// No header can hold the key.
+    Key,
+    /// No request can be sent to the address.
+    Address(http::Error),
+}
+
+impl From<InvalidHeaderValue> for Unusable {
+    fn from(_: InvalidHeaderValue) -> Self {
+        Self::Key
+    }
+}
 
 /// The service of one model: one call of it is one HTTP try. Cheap to clone, which the library does for each.
 #[derive(Clone)]
 pub(crate) struct OneTry(Arc<Exchange>);
 
 struct Exchange {
-    http: HttpClient,
+    connections: Arc<Connections>,
     host: Arc<str>,
     key: Option<Secret>,
     authorization: Option<HeaderValue>,
@@ -67,82 +112,70 @@ struct Exchange {
 }
 
 impl OneTry {
-    /// `host` is the endpoint's name in errors. A key that no header can hold is refused.
+    /// `host` is the endpoint's name in errors.
     pub(crate) fn new(
         http: &HttpClient,
+        base_url: &Url,
         host: Arc<str>,
         key: Option<Secret>,
         timeout: Duration,
-    ) -> Result<Self, InvalidHeaderValue> {
+    ) -> Result<Self, Unusable> {
         let authorization =
             key.as_ref().map(|key| HeaderValue::from_str(&format!("Bearer {}", key.expose()))).transpose()?;
         let authorization = authorization.map(|mut value| {
             value.set_sensitive(true);
             value
         });
-        Ok(Self(Arc::new(Exchange { http: http.clone(), host, key, authorization, timeout })))
+        let connections = http.connections(base_url).map_err(Unusable::Address)?;
+        Ok(Self(Arc::new(Exchange { connections, host, key, authorization, timeout })))
     }
 }
 
 impl Exchange {
     async fn run(self: Arc<Self>, request: HttpRequestFactory) -> Result<Response, OpenAIError> {
         let mut request = request.build().await?;
-        *request.timeout_mut() = Some(self.timeout);
+        let url = request.url().clone();
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
-        let mut response = self.http.0.execute(request).await.map_err(|error| self.broken(error))?;
-        let status = response.status();
-        if status.is_success() {
-            return self.limited(response).await;
+        let exchange = self.connections.exchange(request, (LARGEST_REPLY, LARGEST_FAILURE));
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(Ok(received)) => self.reply(received, url),
+            Ok(Err(failed)) => Err(self.failed(failed).into()),
+            Err(_) => Err(ModelError::out_of_time(&self.host).into()),
         }
-        let wait = retry::asked(response.headers());
-        // The status matters more than its body: what cannot be read of that is left out.
-        let mut body = Vec::new();
-        let ended = read(&mut response, LARGEST_FAILURE, &mut body).await;
-        let mut body = redact(self.key.as_ref(), String::from_utf8_lossy(&body).into_owned());
-        if ended.is_err() {
-            body.push_str(" (the body broke off here)");
-        }
-        Err(ModelError::of_status(&self.host, status, body, wait).into())
     }
 
-    /// The reply as it is where its announced length is within the limit, which hyper then enforces; else with
-    /// a body that was read up to the limit.
-    async fn limited(&self, mut response: Response) -> Result<Response, OpenAIError> {
-        let announced = response.content_length();
-        if announced.is_some_and(|length| length <= LARGEST_REPLY) {
-            // The library copies the headers of every reply, and throws the copy away.
-            *response.headers_mut() = HeaderMap::new();
-            return Ok(response);
+    fn reply(&self, Received { head, body, end }: Received, url: Url) -> Result<Response, OpenAIError> {
+        if !head.status.is_success() {
+            // The status matters more than its body: what cannot be read of that is left out.
+            let mut body = redact(self.key.as_ref(), String::from_utf8_lossy(&body).into_owned());
+            if matches!(end, End::Broken(_)) {
+                body.push_str(" (the body broke off here)");
+            }
+            return Err(ModelError::of_status(&self.host, head.status, body, retry::asked(&head.headers)).into());
         }
-        let mut body = Vec::new();
-        if announced.is_none()
-            && read(&mut response, LARGEST_REPLY, &mut body).await.map_err(|error| self.broken(error))?
-        {
-            return Ok(http::Response::new(body).into());
+        match end {
+            // The library copies the headers of every reply, and throws the copy away: it gets none.
+            End::Whole => {
+                let response = http::Response::builder().status(head.status).url(url).body(body);
+                response.map(Response::from).map_err(|error| OpenAIError::Boxed(error.into()))
+            }
+            End::TooLong => {
+                let detail = format!("{} sent a reply of more than {} MiB", self.host, LARGEST_REPLY >> 20);
+                let error = ModelError::new(ModelErrorKind::BadReply, detail);
+                Err(ModelError { status: Some(head.status.as_u16()), ..error }.into())
+            }
+            End::Broken(error) => Err(ModelError::broken(&self.host, &*error).into()),
         }
-        let detail = format!("{} sent a reply of more than {} MiB", self.host, LARGEST_REPLY >> 20);
-        let error = ModelError::new(ModelErrorKind::BadReply, detail);
-        Err(ModelError { status: Some(response.status().as_u16()), ..error }.into())
     }
 
-    fn broken(&self, error: reqwest::Error) -> ModelError {
-        ModelError::of_transport(&self.host, error)
-    }
-}
-
-/// Reads a body to its end, or up to the limit; says whether it was the end.
-async fn read(response: &mut Response, most: u64, body: &mut Vec<u8>) -> Result<bool, reqwest::Error> {
-    while let Some(chunk) = response.chunk().await? {
-        let room = usize::try_from(most).unwrap_or(usize::MAX) - body.len();
-        if chunk.len() > room {
-            body.extend_from_slice(&chunk[..room]);
-            return Ok(false);
+    fn failed(&self, failed: Failed) -> ModelError {
+        match failed {
+            Failed::ToConnect(error) => ModelError::unconnected(&self.host, &*error),
+            Failed::ToExchange(error) => ModelError::broken(&self.host, &*error),
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok(true)
 }
 
 impl Service<HttpRequestFactory> for OneTry {
@@ -176,9 +209,15 @@ pub(crate) fn received(error: OpenAIError, host: &str, key: Option<&Secret>) -> 
             }
         },
         OpenAIError::JSONDeserialize(why, body) => ModelError::unreadable(host, &why, redact(key, body)),
-        OpenAIError::Reqwest(error) => ModelError::of_transport(host, error),
-        other => {
-            ModelError::new(ModelErrorKind::BadRequest, format!("the request to {host} cannot be made: {other}"))
-        }
+        // The address may hold a password.
+        OpenAIError::Reqwest(error) => unmade(host, &error.without_url()),
+        other => unmade(host, &other),
     }
 }
+
+fn unmade(host: &str, why: &dyn std::error::Error) -> ModelError {
+    ModelError::new(ModelErrorKind::BadRequest, format!("the request to {host} cannot be made: {why}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -185,8 +185,13 @@ mod tests {
     fn the_code_goes_before_its_kind_and_a_fatal_error_passes() {
         let named = [("test.*", "kind"), ("test.odd", "odd"), ("test.a.*", "late")];
         let named = named.map(|(code, branch)| (code.to_owned(), branch.to_owned()));
-        let mut step =
-            Catch { flow: "f".into(), except_on: named.into_iter().collect(), every: false, keep: false, defaults: IndexMap::new() };
+        let mut step = Catch {
+            flow: "f".into(),
+            except_on: named.into_iter().collect(),
+            every: false,
+            keep: false,
+            defaults: IndexMap::new(),
+        };
         assert_eq!(step.branch_of(&StepError::new("test.odd", "")), Some("odd"));
         assert_eq!(step.branch_of(&StepError::new("test.a.b", "")), Some("kind"));
         assert_eq!(step.branch_of(&StepError::new("other.odd", "")), None);

@@ -50,7 +50,9 @@ impl TryFrom<Value> for Given {
             _ => None,
         };
         found.map(Self).ok_or_else(|| {
-            format!("{value} is no type; write a word such as `integer` or `string?`, `[string]`, or a JSON schema")
+            format!(
+                "{value} is no type; write a word such as `integer` or `string?`, `[string]`, or a JSON schema"
+            )
         })
     }
 }
@@ -77,8 +79,7 @@ impl Step for Complete {
         if self.branch.as_deref().is_some_and(|name| name.trim().is_empty()) {
             return Err(scope.bad(&["branch"], "an end has a name; `next` is the one without").into());
         }
-        let ports: Vec<Port> =
-            self.gives.iter().map(|(name, given)| Port::new(name, given.0.clone())).collect();
+        let ports: Vec<Port> = self.gives.iter().map(|(name, given)| Port::new(name, given.0.clone())).collect();
         let signature = Signature::new(ports.clone(), ports).branches(Self::BRANCHES.iter().copied());
         Ok(Signature { end: self.branch.clone(), ..signature })
     }

@@ -1,6 +1,9 @@
 //! `http`: sends a request and takes values out of the reply.
 
 mod outputs;
+mod tool;
+
+pub(crate) use tool::HttpTool;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -317,11 +320,11 @@ impl HttpStep {
         Ok(url)
     }
 
-    fn request(&self, cx: &StepCx<'_>, input: &Ports, rules: &Rules) -> Result<Request, StepError> {
+    fn request(&self, identity: String, input: &Ports, rules: &Rules) -> Result<Request, StepError> {
         let get = |name: &str| input.get(name).cloned();
         let name = self.method.as_ref().map(|text| text.render(get)).transpose()?;
         let method = method(name.as_deref().unwrap_or("GET")).map_err(refused)?;
-        let mut request = Request::new(method, self.url(input, rules)?, cx.identity("reply"));
+        let mut request = Request::new(method, self.url(input, rules)?, identity);
         request.limits = Limits {
             timeout: self.timeout,
             largest_reply: self.max_response_bytes,
@@ -442,7 +445,7 @@ impl Step for HttpStep {
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
         let client = cx.resource::<Client>()?;
         let rules = self.rules()?;
-        let request = self.request(cx, &input, &rules)?;
+        let request = self.request(cx.identity("reply"), &input, &rules)?;
         let kept: Kept = cx
             .effect("reply", || async {
                 let reply = client.send(&request, &rules).await.map_err(net_error)?;

@@ -15,6 +15,7 @@ mod datastore_list;
 mod datastore_query;
 mod datastore_update;
 mod error_name;
+mod exec;
 mod extract;
 mod extract_json;
 pub mod files;
@@ -39,6 +40,8 @@ mod start;
 pub mod stores;
 mod synthesize;
 mod template;
+mod tool;
+mod tool_flow;
 mod variables;
 mod write_table;
 mod write_variable;
@@ -57,6 +60,9 @@ pub fn registry() -> Registry {
     Registry::new()
         .with_models::<ModelConfig>()
         .with_datastores::<StoreConfig>()
+        .with_tool_kind::<flowrun_tools::Exec>()
+        .with_tool_kind::<http::HttpTool>()
+        .with_tool_kind::<tool_flow::FlowTool>()
         .with::<read_table::ReadTable>()
         .with::<write_table::WriteTable>()
         .with::<synthesize::Synthesize>()
@@ -83,6 +89,8 @@ pub fn registry() -> Registry {
         .with::<extract_json::ExtractJson>()
         .with::<regex::RegexStep>()
         .with::<http::HttpStep>()
+        .with::<tool::ToolStep>()
+        .with::<exec::ExecStep>()
         .with::<parse_verdict::ParseVerdict>()
         .with::<datastore_create::DatastoreCreate>()
         .with::<datastore_list::DatastoreList>()

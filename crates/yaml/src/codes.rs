@@ -18,8 +18,6 @@ pub const OVER_LIMIT: &str = "E0107";
 pub const FILE: &str = "E0108";
 /// An environment variable is not set.
 pub const ENVIRONMENT: &str = "E0109";
-/// A key that this version knows and cannot do anything with.
-pub const NOT_AVAILABLE: &str = "E0110";
 /// A number that is probably meant as text.
 pub const LEADING_ZERO: &str = "W0101";
 
@@ -82,12 +80,6 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "an environment variable is not set",
         "`${NAME}` is replaced by an environment variable, and this one is not set. Set it, or give a default with \
          `${NAME:-default}`, which also stands in for an empty one. For the text itself write `$${`.",
-    ),
-    (
-        NOT_AVAILABLE,
-        "not available in this version",
-        "The key belongs to the flow format, but this version of flowrun does nothing with it. It is refused, so that \
-         a flow never runs without what it asks for.",
     ),
     (
         LEADING_ZERO,

@@ -64,12 +64,14 @@ impl<'a> Importer<'a> {
             if names_an_error(&entry.key) {
                 caught.push((entry.key.to_string(), text(branch, &entry.value.span)));
             } else {
-                let message = format!("nothing here raises `{}`, so the branch `{branch}` is never taken", entry.key);
+                let message =
+                    format!("nothing here raises `{}`, so the branch `{branch}` is never taken", entry.key);
                 self.doc.warn(codes::NO_SUCH_EXCEPTION, message, &entry.key_span);
                 draft.dead.push(branch.to_owned());
             }
         }
-        let taken: Vec<String> = caught.iter().filter_map(|(_, branch)| branch.as_str().map(str::to_owned)).collect();
+        let taken: Vec<String> =
+            caught.iter().filter_map(|(_, branch)| branch.as_str().map(str::to_owned)).collect();
         draft.dead.retain(|branch| !taken.contains(branch));
         if every {
             add(&mut branches, [REST.to_owned()]);
@@ -79,7 +81,8 @@ impl<'a> Importer<'a> {
         let mut defaults = Map::new();
         for output in &inner.outputs {
             let default = find(&declared, &output.title).and_then(|p| p.default.clone());
-            let default = default.or_else(|| output.default.clone()).unwrap_or_else(|| type_default(&output.shape));
+            let default =
+                default.or_else(|| output.default.clone()).unwrap_or_else(|| type_default(&output.shape));
             defaults.insert(output.title.clone(), default.to_json().unwrap_or_default());
         }
         for own in [NAME, PAYLOAD] {
@@ -91,7 +94,11 @@ impl<'a> Importer<'a> {
             draft.step_type = "flow".to_owned();
             draft.config = crate::config::Config::new(c.span);
             draft.config.set("flow", inner.name.as_str());
-            self.doc.error(codes::UNSUPPORTED, format!("`{}` catches no error that there is here", c.name()), c.name_span());
+            self.doc.error(
+                codes::UNSUPPORTED,
+                format!("`{}` catches no error that there is here", c.name()),
+                c.name_span(),
+            );
             return None;
         }
         self.takes_all(&mut draft, &inner.inputs);
@@ -105,7 +112,8 @@ impl<'a> Importer<'a> {
 /// Whether a key of `except_on` is a code, a kind or a status; classes of Python are none.
 fn names_an_error(key: &str) -> bool {
     let status = key.len() == 3 && key.starts_with(|c: char| c.is_ascii_digit());
-    let code = key.contains('.') && key.chars().all(|c| c.is_ascii_lowercase() || "._*".contains(c) || c.is_ascii_digit());
+    let code = key.contains('.')
+        && key.chars().all(|c| c.is_ascii_lowercase() || "._*".contains(c) || c.is_ascii_digit());
     status || code
 }
 
@@ -137,7 +145,14 @@ mod tests {
 
     #[test]
     fn codes_are_told_from_classes() {
-        for (key, is) in [("model.truncated", true), ("model.*", true), ("429", true), ("5xx", true), ("ValueError", false), ("Exception", false)] {
+        for (key, is) in [
+            ("model.truncated", true),
+            ("model.*", true),
+            ("429", true),
+            ("5xx", true),
+            ("ValueError", false),
+            ("Exception", false),
+        ] {
             assert_eq!(names_an_error(key), is, "{key}");
         }
     }

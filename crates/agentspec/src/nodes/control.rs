@@ -45,7 +45,8 @@ impl<'a> Importer<'a> {
                     cases.push((case.key.to_string(), text(branch, &case.value.span)));
                 }
                 None => {
-                    let message = format!("the branch of `{}` is a {}, not a name", case.key, case.value.type_name());
+                    let message =
+                        format!("the branch of `{}` is a {}, not a name", case.key, case.value.type_name());
                     self.doc.error(codes::BAD_MAPPING, message, &first_line(&case.value.span));
                 }
             }
@@ -93,7 +94,12 @@ impl<'a> Importer<'a> {
         draft.config.set("flow", inner.name.as_str());
         self.takes_all(&mut draft, &inner.inputs);
         draft.ends_of(inner);
-        Reading { inputs: inner.inputs.clone(), outputs: inner.outputs.clone(), branches: inner.branches.clone(), draft }
+        Reading {
+            inputs: inner.inputs.clone(),
+            outputs: inner.outputs.clone(),
+            branches: inner.branches.clone(),
+            draft,
+        }
     }
 
     /// The flow in a field that has to be there.
@@ -175,8 +181,7 @@ impl<'a> Importer<'a> {
         draft.config.set_at("max_trials", Json::from(trials), c.span_of("max_num_trials"));
         self.takes_all(&mut draft, &inner.inputs);
         draft.ends_of(&inner);
-        let mut outputs: Vec<Property> =
-            inner.outputs.iter().filter(|o| o.title != condition).cloned().collect();
+        let mut outputs: Vec<Property> = inner.outputs.iter().filter(|o| o.title != condition).cloned().collect();
         outputs.push(Property::new("retry_step_num_retries", crate::castable::Form::Integer.into(), c.span));
         outputs.push(Property::new("retry_step_success", crate::castable::Form::Boolean.into(), c.span));
         let mut branches = inner.branches.clone();

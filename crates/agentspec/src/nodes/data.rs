@@ -58,7 +58,11 @@ impl<'a> Importer<'a> {
                 found.retry.insert("tries".into(), json!(attempts + 1));
             }
             Some((_, span)) => {
-                self.doc.error(codes::BAD_RETRY, "`max_attempts` is a whole number from 0 to 20", &first_line(span));
+                self.doc.error(
+                    codes::BAD_RETRY,
+                    "`max_attempts` is a whole number from 0 to 20",
+                    &first_line(span),
+                );
             }
         }
         let first = number("initial_retry_delay").unwrap_or(1.0);
@@ -77,7 +81,8 @@ impl<'a> Importer<'a> {
                 && written != usual
                 && written.as_f64() != usual.as_f64().or(Some(f64::NAN))
             {
-                let message = format!("`{key}` has no effect here: waits double, and a part of each is left to chance");
+                let message =
+                    format!("`{key}` has no effect here: waits double, and a part of each is left to chance");
                 self.doc.warn(codes::NO_EFFECT, message, &entry.key_span);
             }
         }

@@ -206,9 +206,9 @@ fn filled(node: &Node, holes: &mut Holes) -> Node {
     let kind = match &node.kind {
         NodeKind::String(written) => NodeKind::String(holes.jinja(written).into()),
         NodeKind::List(items) => NodeKind::List(items.iter().map(|item| filled(item, holes)).collect()),
-        NodeKind::Map(entries) => NodeKind::Map(
-            entries.iter().map(|e| Entry { value: filled(&e.value, holes), ..e.clone() }).collect(),
-        ),
+        NodeKind::Map(entries) => {
+            NodeKind::Map(entries.iter().map(|e| Entry { value: filled(&e.value, holes), ..e.clone() }).collect())
+        }
         other => other.clone(),
     };
     Node::new(kind, node.span.clone())

@@ -29,7 +29,8 @@ impl<'a> Importer<'a> {
         draft.config.set("model", model);
         let written = template.as_str().unwrap_or_default();
         if written.contains("{%") {
-            let message = "`{% … %}` stands for itself in a prompt; only holes of the form `{{ name }}` are filled";
+            let message =
+                "`{% … %}` stands for itself in a prompt; only holes of the form `{{ name }}` are filled";
             self.doc.warn(codes::NO_EFFECT, message, &crate::document::first_line(&template.span));
         }
         let mut holes = Holes::default();
@@ -46,8 +47,7 @@ impl<'a> Importer<'a> {
         let plain = self.doc.text(c, "prompt_template").filter(|node| node.as_str() != Some(""));
         let object = self.doc.entry(c, "prompt_template_object");
         if plain.is_some() == object.is_some() {
-            let message =
-                format!("`{}` needs either `prompt_template` or `prompt_template_object`", c.name());
+            let message = format!("`{}` needs either `prompt_template` or `prompt_template_object`", c.name());
             self.doc.error(codes::BAD_COMPONENT, message, c.name_span());
             return None;
         }
@@ -104,8 +104,7 @@ impl<'a> Importer<'a> {
     /// The outputs of a prompt: one text is the reply as it comes, all else has a form that the model is asked for.
     fn generated(&self, c: Component<'a>, usual: &str, draft: &mut Draft) -> Vec<Property> {
         let declared = self.doc.properties(c, "outputs");
-        let outputs =
-            declared.unwrap_or_else(|| vec![Property::new(usual, Shape::string(), &c.span.clone())]);
+        let outputs = declared.unwrap_or_else(|| vec![Property::new(usual, Shape::string(), &c.span.clone())]);
         match outputs.as_slice() {
             [only] if only.shape == Shape::string() => {
                 draft.gives(OUTPUT, &only.title);
@@ -121,7 +120,14 @@ impl<'a> Importer<'a> {
 
     /// A prompt template: its messages, and the settings of its call.
     fn prompt(&self, prompt: Component<'a>, draft: &mut Draft) -> Option<Option<Vec<Property>>> {
-        let own = ["messages", "inputs", "native_tool_calling", "response_format", "native_structured_generation", "generation_config"];
+        let own = [
+            "messages",
+            "inputs",
+            "native_tool_calling",
+            "response_format",
+            "native_structured_generation",
+            "generation_config",
+        ];
         let fields: Vec<&str> = own.iter().chain(EMPTY_ONLY).copied().collect();
         self.doc.known_fields(prompt, &fields);
         for field in EMPTY_ONLY {
@@ -141,10 +147,17 @@ impl<'a> Importer<'a> {
             match self.jinja_inputs(content, draft) {
                 None => inputs = None,
                 Some(found) => inputs.iter_mut().for_each(|all| {
-                    all.extend(found.iter().filter(|p| crate::property::find(all, &p.title).is_none()).cloned().collect::<Vec<_>>());
+                    all.extend(
+                        found
+                            .iter()
+                            .filter(|p| crate::property::find(all, &p.title).is_none())
+                            .cloned()
+                            .collect::<Vec<_>>(),
+                    );
                 }),
             }
-            let entries = [("role".to_owned(), text(role, &content.span)), ("content".to_owned(), content.clone())];
+            let entries =
+                [("role".to_owned(), text(role, &content.span)), ("content".to_owned(), content.clone())];
             messages.push(mapping(entries, &content.span));
         }
         draft.config.put("messages", Node::new(NodeKind::List(messages), prompt.span_of("messages").clone()));
@@ -257,7 +270,9 @@ pub(crate) fn word(shape: &Shape) -> Option<Json> {
     match &shape.form {
         Form::Array(item) => scalar(item).map(|item| json!([item])),
         Form::Union(members) => match members.as_slice() {
-            [one, null] | [null, one] if null.form == Form::Null => scalar(one).map(|one| json!(format!("{one}?"))),
+            [one, null] | [null, one] if null.form == Form::Null => {
+                scalar(one).map(|one| json!(format!("{one}?")))
+            }
             _ => None,
         },
         _ => scalar(&Shape::from(shape.form.clone())).map(Json::from),

@@ -77,14 +77,16 @@ impl<'a> Importer<'a> {
         let mut found = Vec::new();
         for (entry, word) in self.doc.texts(c, "reducers") {
             let Some(output) = find(outputs, &entry.key) else {
-                let message = format!("`reducers` of `{}` names `{}`, which its flow does not give", c.name(), entry.key);
+                let message =
+                    format!("`reducers` of `{}` names `{}`, which its flow does not give", c.name(), entry.key);
                 let wrong = flowrun_core::diagnostics::Diagnostic::error(codes::BAD_MAP, message, &entry.key_span);
                 self.doc.report(wrong.suggest(&entry.key, outputs.iter().map(|o| o.title.as_str())));
                 continue;
             };
             let Some(reducer) = REDUCERS.iter().find(|known| **known == word) else {
                 let message = format!("`{word}` is no reducer");
-                let wrong = flowrun_core::diagnostics::Diagnostic::error(codes::BAD_MAP, message, &entry.value.span);
+                let wrong =
+                    flowrun_core::diagnostics::Diagnostic::error(codes::BAD_MAP, message, &entry.value.span);
                 self.doc.report(wrong.suggest(word, REDUCERS.iter().copied()));
                 found.push((output.clone(), "append"));
                 continue;
@@ -114,7 +116,8 @@ impl<'a> Importer<'a> {
             })
             .collect();
         if queries.is_empty() {
-            let message = format!("`{}` gives its items to no input of its flow, which is not supported here", c.name());
+            let message =
+                format!("`{}` gives its items to no input of its flow, which is not supported here", c.name());
             self.doc.error(codes::UNSUPPORTED, message, c.name_span());
             return None;
         }
@@ -166,10 +169,18 @@ impl<'a> Importer<'a> {
     }
 
     /// Says what a map runs over, now that it is known what comes: the shapes that reach each input.
-    pub(crate) fn finish_map(&self, c: Component<'a>, draft: &mut Draft, inputs: &[Property], coming: &dyn Fn(&str) -> Vec<Shape>) {
+    pub(crate) fn finish_map(
+        &self,
+        c: Component<'a>,
+        draft: &mut Draft,
+        inputs: &[Property],
+        coming: &dyn Fn(&str) -> Vec<Shape>,
+    ) {
         match draft.over.take() {
             None => {}
-            Some(Over::ByType { inner, nothing }) => self.over_by_type(c, draft, inputs, (&inner, nothing), coming),
+            Some(Over::ByType { inner, nothing }) => {
+                self.over_by_type(c, draft, inputs, (&inner, nothing), coming)
+            }
             Some(Over::Unpacked(queries)) => {
                 let node = draft.inputs.iter().find(|t| t.step == ITERATED).map_or(ITERATED, |t| t.node.as_str());
                 let objects = coming(node).iter().any(|shape| matches!(shape.form, Form::Object { .. }));

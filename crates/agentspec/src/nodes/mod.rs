@@ -190,14 +190,10 @@ fn reader<'a>(kind: &str) -> Option<(Reader<'a>, &'static [&'static str], bool)>
         "FlowNode" => (Importer::flow_node, &["subflow"], false),
         "AgentNode" => (Importer::agent_node, &["agent"], false),
         "MapNode" | "ParallelMapNode" => (Importer::map_node, &["subflow", "reducers"], false),
-        "ExtendedMapNode" => (
-            Importer::extended_map_node,
-            &["flow", "unpack_input", "parallel_execution", "max_workers"],
-            true,
-        ),
-        "ExtendedParallelMapNode" => {
-            (Importer::extended_map_node, &["flow", "unpack_input", "max_workers"], true)
+        "ExtendedMapNode" => {
+            (Importer::extended_map_node, &["flow", "unpack_input", "parallel_execution", "max_workers"], true)
         }
+        "ExtendedParallelMapNode" => (Importer::extended_map_node, &["flow", "unpack_input", "max_workers"], true),
         "ParallelFlowNode" => (Importer::parallel_flow_node, &["subflows"], false),
         "ExtendedParallelFlowNode" => (Importer::parallel_flow_node, &["flows", "max_workers"], true),
         "CatchExceptionNode" => (Importer::catch_node, &["subflow"], false),
@@ -209,11 +205,9 @@ fn reader<'a>(kind: &str) -> Option<(Reader<'a>, &'static [&'static str], bool)>
         "PluginRegexNode" => (Importer::regex_node, &["regex_pattern", "return_first_match_only"], true),
         "PluginExtractNode" => (Importer::extract_node, &["output_values", "llm_config", "retry"], true),
         "PluginConstantValuesNode" => (Importer::constant_node, &["constant_values"], true),
-        "PluginChoiceNode" => (
-            Importer::choice_node,
-            &["llm_config", "next_branches", "prompt_template", "num_tokens"],
-            true,
-        ),
+        "PluginChoiceNode" => {
+            (Importer::choice_node, &["llm_config", "next_branches", "prompt_template", "num_tokens"], true)
+        }
         "PluginReadVariableNode" => (Importer::read_variable_node, &["variable"], true),
         "PluginWriteVariableNode" => (Importer::write_variable_node, &["variable", "operation"], true),
         "PluginVariableNode" => (
@@ -261,7 +255,8 @@ impl<'a> Importer<'a> {
             let inner: Vec<String> = ports.iter().map(|p| p.title.clone()).collect();
             for (entry, outer) in mapping {
                 let Some(place) = inner.iter().position(|name| **name == *entry.key) else {
-                    let message = format!("`{}` has no port `{}` that `{field}` could rename", c.name(), entry.key);
+                    let message =
+                        format!("`{}` has no port `{}` that `{field}` could rename", c.name(), entry.key);
                     self.doc.error(codes::BAD_MAPPING, message, &entry.key_span);
                     continue;
                 };
@@ -315,7 +310,8 @@ impl<'a> Importer<'a> {
 
     fn check_branches(&self, c: Component<'a>, branches: &[String]) {
         let Some(written) = self.doc.get(c, "branches") else { return };
-        let words: Option<Vec<&str>> = written.items().map(|items| items.iter().filter_map(Node::as_str).collect());
+        let words: Option<Vec<&str>> =
+            written.items().map(|items| items.iter().filter_map(Node::as_str).collect());
         let Some(words) = words else {
             self.doc.wrong_field("branches", "a list of names", written);
             return;

@@ -68,7 +68,11 @@ impl<'a> Importer<'a> {
         }
         let alone = self.doc.flag(c, "unpack_single_entity_from_list", false);
         if alone {
-            draft.config.set_at("unpack_single_entity_from_list", true, c.span_of("unpack_single_entity_from_list"));
+            draft.config.set_at(
+                "unpack_single_entity_from_list",
+                true,
+                c.span_of("unpack_single_entity_from_list"),
+            );
         }
         let shape = if alone { Shape::object() } else { Shape::array(Shape::object()) };
         Some(Reading::new(inputs, vec![Property::new("entities", shape, c.span)], draft))

@@ -183,9 +183,9 @@ impl<'a> Importer<'a> {
         let mut draft = Draft::new("constant", c);
         let values = entries.iter().map(|entry| (entry.key.to_string(), entry.value.clone()));
         draft.config.put("values", mapping(values, c.span_of("constant_values")));
-        let outputs = entries.iter().map(|entry| {
-            Property::new(&entry.key, constant_shape(&entry.value.to_value()), &entry.key_span)
-        });
+        let outputs = entries
+            .iter()
+            .map(|entry| Property::new(&entry.key, constant_shape(&entry.value.to_value()), &entry.key_span));
         let outputs = outputs.collect();
         Some(Reading::new(Vec::new(), outputs, draft))
     }
@@ -203,7 +203,11 @@ pub(crate) fn constant_shape(value: &Value) -> Shape {
         Value::List(items) => match items.items() {
             [first, rest @ ..] => {
                 let shape = constant_shape(first);
-                if rest.iter().all(|one| constant_shape(one) == shape) { Shape::array(shape) } else { Shape::array(Shape::any()) }
+                if rest.iter().all(|one| constant_shape(one) == shape) {
+                    Shape::array(shape)
+                } else {
+                    Shape::array(Shape::any())
+                }
             }
             [] => Shape::array(Shape::any()),
         },

@@ -64,7 +64,8 @@ impl<'a> Importer<'a> {
             found
         };
         let (writes, reads) = (named("write_variables"), named("read_variables"));
-        let field = if self.doc.entry(c, "write_operations").is_some() { "write_operations" } else { "operations" };
+        let field =
+            if self.doc.entry(c, "write_operations").is_some() { "write_operations" } else { "operations" };
         let mut operations = Map::new();
         for entry in self.doc.map(c, field) {
             match find_in(&writes, &entry.key) {

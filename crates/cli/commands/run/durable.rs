@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use flowrun_core::error::INTERRUPTED;
 use flowrun_core::events::{Event, Observer};
+use flowrun_core::execute::Unfinished;
 use flowrun_core::journal::Journal;
 use flowrun_data::parts::Parts;
 use flowrun_journal::{
@@ -31,6 +32,7 @@ struct Typed {
     model: Vec<String>,
     allow_path: Vec<PathBuf>,
     components: Vec<PathBuf>,
+    allow_stdio_mcp: bool,
 }
 
 /// The run of this process, and where it is kept.
@@ -122,6 +124,7 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
         model: args.model.iter().map(ToString::to_string).collect(),
         allow_path: args.allow_path.clone(),
         components: args.components.clone(),
+        allow_stdio_mcp: args.allow_stdio_mcp,
     };
     let options = match serde_json::to_value(&typed).map_err(|e| wrong(&e))? {
         Value::Object(options) => options,
@@ -164,6 +167,8 @@ pub(in crate::commands) fn asked_again(run: &RunFile) -> Result<RunArgs, Stop> {
         preview: None,
         allow_path: typed.allow_path,
         components: typed.components,
+        allow_stdio_mcp: typed.allow_stdio_mcp,
+        unfinished: Unfinished::Ask,
         keep: KeepArgs::default(),
         quiet: false,
         json: false,

@@ -79,12 +79,18 @@ codes! {
     /// No such column.
     UNKNOWN_COLUMN = "E0242", "no such column",
         "A step names a column that its collection does not declare.";
+    /// No such tool.
+    UNKNOWN_TOOL = "E0250", "no such tool",
+        "A step or a context provider names a tool that is neither under `tools:` of its flow or of one around it, nor one that the program itself has.";
+    /// A tool that cannot work.
+    BAD_TOOL = "E0251", "a tool that cannot work",
+        "The definition of a tool makes no sense; the message says why. Every tool has a `type:`, a kind that this program knows, and most kinds want their `arguments:` listed.";
     /// A loop without a bound.
     UNBOUNDED = "W0301", "a loop without a bound",
         "Steps can run in a circle, and no retry edge bounds it. It ends at `limits.max_steps`, with an error.";
     /// A definition that hides another.
     SHADOWED = "W0302", "a definition hides another",
-        "A model, datastore or flow has the name of one further out, which steps below can no longer reach.";
+        "A model, tool, datastore or flow has the name of one further out, which steps below can no longer reach.";
     /// A step that reads its own earlier output by name.
     SELF_FED = "W0304", "a step feeds itself",
         "When the step runs again, an input that nothing but its name wires takes what the step itself gave before, and no longer what it took the first time. Where that is meant, say so: `with: { NAME: [inputs.NAME, STEP.NAME] }` takes what was given last; else wire it to where it always comes from, or give the output another name.";

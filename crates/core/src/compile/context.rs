@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::{Compiler, Env, codes, listed};
 use crate::diagnostics::{Diagnostic, Spanned};
-use crate::flow::{Flow, FlowProvider};
+use crate::flow::{Flow, FlowProvider, ProviderSource};
+use crate::signature::Port;
 use crate::spec::{ContextSpec, Provider};
+use crate::tool::ToolDefinition;
 use crate::types::Type;
 use crate::value::Value;
 
@@ -19,15 +21,15 @@ pub(super) struct Provided {
 pub(super) enum ProvidedKind {
     /// A constant.
     Value(Value),
-    /// A flow that runs for each step that wants it.
+    /// Something that is done for each step that wants it.
     Flow(Arc<FlowProvider>, Type),
     /// It has errors, which are reported: it may give anything.
     Broken,
 }
 
 impl Provided {
-    /// The provider that runs a flow, if it is one.
-    pub(super) fn into_flow(self) -> Option<Arc<FlowProvider>> {
+    /// The provider that does something, if it is one.
+    pub(super) fn into_provider(self) -> Option<Arc<FlowProvider>> {
         match self.kind {
             ProvidedKind::Flow(provider, _) => Some(provider),
             _ => None,
@@ -65,9 +67,20 @@ impl Compiler<'_> {
             Provider::Value(value) => Some(ProvidedKind::Value(value.clone())),
             Provider::Flow { flow, output } => {
                 let compiled = self.provider_flow(env, name, flow)?;
-                let place = self.provider_output(&compiled, flow, output.as_ref())?;
+                let what = format!("the flow `{}`", flow.value);
+                let place = self.provider_output(&what, &compiled.outputs, flow, output.as_ref())?;
                 let value_type = compiled.outputs[place].value_type.clone();
-                let provider = FlowProvider { name: name.as_str().into(), flow: compiled, output: place };
+                let source = ProviderSource::Flow(compiled);
+                let provider = FlowProvider { name: name.as_str().into(), source, output: place };
+                Some(ProvidedKind::Flow(Arc::new(provider), value_type))
+            }
+            Provider::Tool { tool, output } => {
+                let found = self.provider_tool(env, tool)?;
+                let what = format!("the tool `{}`", tool.value);
+                let place = self.provider_output(&what, &found.results, tool, output.as_ref())?;
+                let value_type = found.results[place].value_type.clone();
+                let source = ProviderSource::Tool(found);
+                let provider = FlowProvider { name: name.as_str().into(), source, output: place };
                 Some(ProvidedKind::Flow(Arc::new(provider), value_type))
             }
         }
@@ -86,28 +99,46 @@ impl Compiler<'_> {
             return None;
         }
         let flow = self.flow(&inner)?;
-        if let Some(port) = flow.inputs.iter().find(|port| port.default.is_none()) {
-            let message =
-                format!("the flow `{name}` wants `{}`, and a context provider gives it nothing", port.name);
-            let wrong = Diagnostic::error(codes::UNFED, message, &named.span);
-            self.report(wrong.help("give the input a default, or run the flow as a step"));
-            return None;
-        }
-        Some(flow)
+        let (what, way_out) =
+            (format!("the flow `{name}`"), "give the input a default, or run the flow as a step");
+        self.wants_nothing(&what, &flow.inputs, named, way_out).then_some(flow)
+    }
+
+    fn provider_tool(&self, env: &Env<'_>, named: &Spanned<String>) -> Option<Arc<ToolDefinition>> {
+        let name = &named.value;
+        let wrong = |code, message: String| Diagnostic::error(code, message, &named.span);
+        let tool = match self.tool(env, name, wrong) {
+            Ok(tool) => tool,
+            Err(wrong) => {
+                self.found.borrow_mut().extend(wrong);
+                return None;
+            }
+        };
+        let (what, way_out) =
+            (format!("the tool `{name}`"), "give the argument a default, or call the tool in a step");
+        self.wants_nothing(&what, &tool.arguments, named, way_out).then_some(tool)
+    }
+
+    /// Whether all of these have defaults, as what a provider gives nothing has to.
+    fn wants_nothing(&self, what: &str, ports: &[Port], named: &Spanned<String>, way_out: &str) -> bool {
+        let Some(port) = ports.iter().find(|port| port.default.is_none()) else { return true };
+        let message = format!("{what} wants `{}`, and a context provider gives it nothing", port.name);
+        self.report(Diagnostic::error(codes::UNFED, message, &named.span).help(way_out));
+        false
     }
 
     fn provider_output(
         &self,
-        flow: &Flow,
+        what: &str,
+        outputs: &[Port],
         named: &Spanned<String>,
         output: Option<&Spanned<String>>,
     ) -> Option<usize> {
-        let names: Vec<String> = flow.outputs.iter().map(|port| port.name.clone()).collect();
+        let names: Vec<String> = outputs.iter().map(|port| port.name.clone()).collect();
         match output {
             None if names.len() == 1 => Some(0),
             None => {
-                let message =
-                    format!("the flow `{}` has {} outputs, and a provider gives one", named.value, names.len());
+                let message = format!("{what} has {} outputs, and a provider gives one", names.len());
                 let wrong = Diagnostic::error(codes::UNKNOWN_OUTPUT, message, &named.span);
                 self.report(wrong.help(format!("say which with `output:`; it has {}", listed(&names))));
                 None
@@ -115,7 +146,7 @@ impl Compiler<'_> {
             Some(wanted) => {
                 let place = names.iter().position(|name| *name == wanted.value);
                 if place.is_none() {
-                    let message = format!("the flow `{}` has no output `{}`", named.value, wanted.value);
+                    let message = format!("{what} has no output `{}`", wanted.value);
                     let wrong = Diagnostic::error(codes::UNKNOWN_OUTPUT, message, &wanted.span);
                     self.report(wrong.suggest(&wanted.value, names.iter().map(String::as_str)));
                 }

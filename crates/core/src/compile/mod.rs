@@ -9,6 +9,7 @@ mod lints;
 mod models;
 mod rows;
 mod scope;
+mod tools;
 mod wiring;
 
 use std::cell::{Cell, RefCell};
@@ -31,6 +32,7 @@ use crate::schema;
 use crate::signature::Signature;
 use crate::spec::{FlowSpec, Next, StepSpec};
 use crate::step::{AnyStep, Effect, Outcome};
+use crate::tool::ToolDefinition;
 
 pub use scope::{FlowPorts, Scope};
 
@@ -50,6 +52,7 @@ pub fn compile(spec: &FlowSpec, registry: &Registry) -> Result<Compiled, Diagnos
         found: RefCell::default(),
         models: RefCell::default(),
         datastores: RefCell::default(),
+        tools: RefCell::default(),
         flows: RefCell::default(),
         depth: Cell::new(0),
     };
@@ -61,6 +64,7 @@ pub fn compile(spec: &FlowSpec, registry: &Registry) -> Result<Compiled, Diagnos
             flow,
             models: compiler.models.into_inner().finish(),
             datastores: compiler.datastores.into_inner().finish(),
+            tools: compiler.tools.into_inner().finish(),
             warnings: found,
         }),
         _ => Err(found),
@@ -106,6 +110,7 @@ struct Compiler<'a> {
     found: RefCell<Diagnostics>,
     models: RefCell<models::Models>,
     datastores: RefCell<datastores::Datastores>,
+    tools: RefCell<tools::Tools>,
     flows: RefCell<BTreeMap<String, FlowState>>,
     depth: Cell<usize>,
 }
@@ -124,6 +129,7 @@ struct Decoded<'a> {
     flows: BTreeMap<String, Arc<Flow>>,
     models: BTreeMap<String, usize>,
     datastores: BTreeMap<String, usize>,
+    tools: BTreeMap<String, Arc<ToolDefinition>>,
     /// The step has errors, which are reported: it may give anything and end in anything, so that what stands around
     /// it is checked all the same.
     broken: bool,
@@ -173,6 +179,7 @@ impl<'a> Compiler<'a> {
     fn flow_body(&self, env: &Env<'_>) -> Option<Flow> {
         self.define_models(env);
         self.define_datastores(env);
+        self.define_tools(env);
         self.warn_of_shadows(env);
         let spec = env.spec;
         if !self.check_names(spec) {
@@ -270,7 +277,7 @@ impl<'a> Compiler<'a> {
                 return None;
             }
         };
-        let datastores = scope.used_datastores();
+        let (datastores, tools) = (scope.used_datastores(), scope.used_tools());
         let (flows, models) = scope.used();
         let models = self.resolve_models(env, &scope, &signature, models)?;
         let outputs = self.rename_outputs(spec, &signature)?;
@@ -288,6 +295,7 @@ impl<'a> Compiler<'a> {
             flows,
             models,
             datastores,
+            tools,
             broken,
         })
     }
@@ -368,6 +376,7 @@ fn broken(spec: &StepSpec) -> Decoded<'_> {
         flows: BTreeMap::new(),
         models: BTreeMap::new(),
         datastores: BTreeMap::new(),
+        tools: BTreeMap::new(),
         broken: true,
     }
 }
@@ -468,6 +477,7 @@ fn assemble(
             variables: wires.variables,
             models: step.models,
             datastores: step.datastores,
+            tools: step.tools,
             signature: step.signature,
         })
         .collect();
@@ -479,7 +489,7 @@ fn assemble(
         ends,
         unnamed_end,
         variables: wired.variables,
-        providers: providers.into_iter().filter_map(context::Provided::into_flow).collect(),
+        providers: providers.into_iter().filter_map(context::Provided::into_provider).collect(),
         steps,
         max_steps: spec.max_steps.as_ref().map_or(DEFAULT_MAX_STEPS, |n| n.value),
         seed_input: wired.seed_input,

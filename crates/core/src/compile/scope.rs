@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::datastores::Named;
@@ -12,6 +13,7 @@ use crate::flow::{DatastoreDefinition, Flow};
 use crate::node::Node;
 use crate::signature::Port;
 use crate::spec::{StepSpec, VariableSpec};
+use crate::tool::ToolDefinition;
 
 /// Gives a step the signatures of the flows and models that its configuration names, and the places for its errors.
 pub struct Scope<'a> {
@@ -21,6 +23,9 @@ pub struct Scope<'a> {
     flows: RefCell<BTreeMap<String, Arc<Flow>>>,
     models: RefCell<BTreeSet<String>>,
     datastores: RefCell<BTreeMap<String, usize>>,
+    tools: RefCell<BTreeMap<String, Arc<ToolDefinition>>>,
+    /// What the name stands for.
+    what: &'static str,
 }
 
 /// The ports and ends of a flow that a step runs.
@@ -53,7 +58,20 @@ impl<'a> Scope<'a> {
             flows: RefCell::default(),
             models: RefCell::default(),
             datastores: RefCell::default(),
+            tools: RefCell::default(),
+            what: "step",
         }
+    }
+
+    /// The scope of a tool's definition, which stands where a step's would.
+    pub(super) fn of_tool(mut self) -> Self {
+        self.what = "the tool";
+        self
+    }
+
+    /// The folder that paths of the flow are relative to.
+    pub fn folder(&self) -> &Path {
+        self.env.chain().last().map_or(Path::new(""), |top| &top.spec.folder)
     }
 
     /// The step's name.
@@ -119,7 +137,7 @@ impl<'a> Scope<'a> {
             return Err(wrong.suggest(name, self.env.flow_names()).into());
         };
         if self.compiler.in_progress(&inner.path) {
-            let message = format!("the flow `{name}` runs itself through step `{}`", self.step_name());
+            let message = format!("the flow `{name}` runs itself through {} `{}`", self.what, self.step_name());
             return Err(self.error(codes::RECURSION, path, message).into());
         }
         let flow = self.compiler.flow(&inner).ok_or_else(Diagnostics::new)?;
@@ -159,6 +177,25 @@ impl<'a> Scope<'a> {
         let found = found.ok_or_else(Diagnostics::new)?;
         self.datastores.borrow_mut().insert(name.to_owned(), found.place);
         Ok(found)
+    }
+
+    /// The tool that the step calls; `path` leads to its name in the configuration.
+    ///
+    /// # Errors
+    /// When there is none of that name, it calls itself, or it has errors of its own (which are reported there).
+    pub fn tool(&self, name: &str, path: &[&str]) -> Result<Arc<ToolDefinition>, Diagnostics> {
+        let found = self.compiler.tool(self.env, name, |code, message| self.error(code, path, message))?;
+        self.tools.borrow_mut().insert(name.to_owned(), Arc::clone(&found));
+        Ok(found)
+    }
+
+    /// A flow that the definition of a tool runs; [`Scope::flow`] has found it.
+    pub fn compiled_flow(&self, name: &str) -> Option<Arc<Flow>> {
+        self.flows.borrow().get(name).cloned()
+    }
+
+    pub(super) fn used_tools(&self) -> BTreeMap<String, Arc<ToolDefinition>> {
+        self.tools.take()
     }
 
     pub(super) fn used_datastores(&self) -> BTreeMap<String, usize> {

@@ -15,7 +15,7 @@ use crate::address::{Address, FrameKind};
 use crate::cast::cast;
 use crate::error::StepError;
 use crate::events::{Event, Usage};
-use crate::flow::{Flow, FlowProvider, FlowStep};
+use crate::flow::{Flow, FlowProvider, FlowStep, ProviderSource};
 use crate::ports::Ports;
 use crate::seed::Key;
 use crate::step::Effect;
@@ -429,20 +429,27 @@ impl<'a> StepCx<'a> {
         self.flow_run(name, kind, give)?.run().await
     }
 
-    /// Runs the flow of a context provider, and gives its value. The frame lies below the step that wants the value, so
+    /// Runs the flow of a context provider or calls its tool, and gives its value. The frame lies below the step that wants the value, so
     /// that what costs something in it has an address of its own for each visit of the step.
     pub(super) fn provide<'p>(&'p self, provider: &'p FlowProvider) -> BoxFuture<'p, Result<Value, StepError>> {
         async move {
-            let kind = FrameKind::Context(Arc::clone(&provider.name));
-            let end = match self.flow_run_of(&self.frame.shelf, &provider.flow, kind, |_| None) {
-                Ok(flow) => flow.run().await,
-                Err(error) => Err(error),
+            let given = match &provider.source {
+                ProviderSource::Flow(flow) => {
+                    let kind = FrameKind::Context(Arc::clone(&provider.name));
+                    match self.inner_flow(flow, kind, |_| None) {
+                        Ok(flow) => flow.run().await.map(|end| end.outputs.into_values()),
+                        Err(error) => Err(error),
+                    }
+                }
+                ProviderSource::Tool(tool) => {
+                    self.call_tool(tool, &format!("context/{}", provider.name), []).await
+                }
             };
-            let end = end.map_err(|mut error| {
+            let mut given = given.map_err(|mut error| {
                 error.at.get_or_insert_with(|| self.address());
                 error
             })?;
-            Ok(end.outputs.into_values().swap_remove(provider.output))
+            Ok(given.swap_remove(provider.output))
         }
         .boxed()
     }
@@ -457,7 +464,7 @@ impl<'a> StepCx<'a> {
         kind: FrameKind,
         give: impl FnMut(&str) -> Option<Value>,
     ) -> Result<FlowRun, StepError> {
-        self.flow_run_of(&self.frame.shelf, self.flow(name)?, kind, give)
+        self.inner_flow(self.flow(name)?, kind, give)
     }
 
     /// As [`StepCx::flow_run`], on a fork of what is kept in memory.
@@ -472,6 +479,16 @@ impl<'a> StepCx<'a> {
         give: impl FnMut(&str) -> Option<Value>,
     ) -> Result<FlowRun, StepError> {
         self.flow_run_of(&fork.0, self.flow(name)?, kind, give)
+    }
+
+    /// A flow in a frame below this step, on what the step itself sees in memory.
+    pub(super) fn inner_flow(
+        &self,
+        flow: &Arc<Flow>,
+        kind: FrameKind,
+        give: impl FnMut(&str) -> Option<Value>,
+    ) -> Result<FlowRun, StepError> {
+        self.flow_run_of(&self.frame.shelf, flow, kind, give)
     }
 
     fn flow_run_of(

@@ -5,6 +5,7 @@ mod early;
 mod frame;
 mod items;
 mod shelf;
+mod tools;
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
@@ -28,6 +29,7 @@ pub use context::{FlowEnd, FlowRun, StepCx};
 pub use early::{StopAfter, Target};
 pub use items::{ItemPlan, OnItemError};
 pub use shelf::{Changes, Fork, Kept};
+pub use tools::{ToolAnswer, ToolCx, Unfinished};
 
 /// What the person who started a run asked for.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +40,10 @@ pub struct RunOptions {
     pub parallel: Option<usize>,
     /// Every map of the top flow takes only its first so many items.
     pub preview: Option<u64>,
+    /// What becomes of calls that an earlier process began, and of which nobody knows how they ended.
+    pub unfinished: Unfinished,
+    /// Whether programs may be started that speak MCP.
+    pub allow_stdio_mcp: bool,
 }
 
 /// Things that steps share, one of each type: the models, the file access.
@@ -120,6 +126,7 @@ pub struct Run {
     pub(crate) stop: Arc<Stop>,
     /// What the identities of all requests begin with: the seed.
     identities: blake3::Hasher,
+    open: tools::Open,
     totals: Mutex<Usage>,
     counters: Mutex<BTreeMap<String, u64>>,
     failures: Mutex<Vec<ItemFailure>>,
@@ -133,6 +140,7 @@ impl Run {
         Self {
             options,
             identities,
+            open: tools::Open::default(),
             resources: Resources::new(),
             observers: Observers::new(),
             journal: Arc::new(NoJournal),

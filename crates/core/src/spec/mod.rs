@@ -3,9 +3,13 @@
 
 mod datastore;
 mod reference;
+mod tool;
 
 pub use datastore::{CollectionSpec, DatastoreSpec};
 pub use reference::Reference;
+pub use tool::ToolSpec;
+
+use std::path::PathBuf;
 
 use crate::diagnostics::{Span, Spanned};
 use crate::node::Node;
@@ -14,6 +18,9 @@ use crate::value::Value;
 
 /// The keys of a step that are not its configuration.
 pub const RESERVED_STEP_KEYS: &[&str] = &["type", "doc", "with", "next", "output", "outputs", "wiring"];
+
+/// The keys of a tool that are not its configuration.
+pub const RESERVED_TOOL_KEYS: &[&str] = &["type", "description", "arguments", "results", "idempotent", "confirm"];
 
 /// Names that no step may have, because references use them.
 pub const RESERVED_STEP_NAMES: &[&str] = &["inputs", "variables", "visits", "end"];
@@ -37,6 +44,8 @@ pub struct FlowSpec {
     pub context: Vec<ContextSpec>,
     /// Models by name; seen by all flows below.
     pub models: Vec<DefinitionSpec>,
+    /// Tools by name; seen by all flows below.
+    pub tools: Vec<ToolSpec>,
     /// Datastores by name; seen by all flows below.
     pub datastores: Vec<DatastoreSpec>,
     /// How many steps one visit of this flow may take.
@@ -47,6 +56,8 @@ pub struct FlowSpec {
     pub steps: Vec<StepSpec>,
     /// Subflows by name; seen by all flows below.
     pub flows: Vec<(Spanned<String>, Self)>,
+    /// The folder that its paths are relative to; of the top flow.
+    pub folder: PathBuf,
     /// Where the flow stands.
     pub span: Span,
 }
@@ -102,6 +113,13 @@ pub enum Provider {
         /// Its name.
         flow: Spanned<String>,
         /// Which of its outputs; the only one where nothing is said.
+        output: Option<Spanned<String>>,
+    },
+    /// A tool, which is called each time that a step wants the value.
+    Tool {
+        /// Its name.
+        tool: Spanned<String>,
+        /// Which of its results; the only one where nothing is said.
         output: Option<Spanned<String>>,
     },
 }

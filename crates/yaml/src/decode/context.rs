@@ -12,13 +12,11 @@ use crate::problems::{first_line, quoted};
 pub(crate) const CONTEXT_KEYS: &[Key] = &[
     key("value", "The constant that it gives, of any kind."),
     key("flow", "The flow that gives it, run each time that a step wants the value."),
-    key("output", "Which output of the flow, where it has several."),
+    key("tool", "The tool that gives it, called each time that a step wants the value."),
+    key("output", "Which output of the flow, or result of the tool, where it has several."),
 ];
 
-/// A kind of provider that the format has and this version does not.
-const UNAVAILABLE: &str = "tool";
-
-const FORMS: &str = "write `name: { value: … }` for a constant, or `name: { flow: … }`";
+const FORMS: &str = "write `name: { value: … }` for a constant, `name: { flow: … }`, or `name: { tool: … }`";
 
 impl Decoder<'_> {
     /// The variables of a flow, in the order written.
@@ -46,42 +44,42 @@ impl Decoder<'_> {
         let name = self.name("context provider", entry);
         let entries = self.entries(&entry.key, &entry.value, FORMS)?;
         let place = format!("context provider {}", quoted(&entry.key));
-        if let Some(tool) = get(entries, UNAVAILABLE) {
-            let message = format!("{} is not available in this version", quoted(UNAVAILABLE));
-            self.push(Diagnostic::error(codes::NOT_AVAILABLE, message, &tool.key_span).help(FORMS));
+        self.known_keys(entries, CONTEXT_KEYS, &place, Some(FORMS));
+        let mut kinds = ["value", "flow", "tool"].into_iter().filter_map(|kind| get(entries, kind));
+        let (first, second) = (kinds.next(), kinds.next());
+        let Some(given) = first else {
+            self.missing("value", &place, &first_line(&entry.key_span), FORMS);
+            return None;
+        };
+        if let Some(second) = second {
+            let message = format!("{place} has both `{}` and `{}`", given.key, second.key);
+            self.push(Diagnostic::error(codes::WRONG_KIND, message, &second.key_span).help(FORMS));
             return None;
         }
-        self.known_keys(entries, CONTEXT_KEYS, &place, Some(FORMS));
-        let provider = match (get(entries, "value"), get(entries, "flow")) {
-            (Some(value), None) => Provider::Value(value.value.to_value()),
-            (None, Some(flow)) => Provider::Flow {
-                flow: self.named("flow", "the name of a flow", &flow.value)?,
-                output: match get(entries, "output") {
-                    Some(output) => Some(self.output_of_flow(&output.value)?),
-                    None => None,
-                },
-            },
-            (None, None) => {
-                self.missing("value", &place, &first_line(&entry.key_span), FORMS);
-                return None;
-            }
-            (Some(_), Some(flow)) => {
-                let message = format!("{place} has both `value` and `flow`");
-                self.push(Diagnostic::error(codes::WRONG_KIND, message, &flow.key_span).help(FORMS));
-                return None;
+        let provider = if &*given.key == "value" {
+            Provider::Value(given.value.to_value())
+        } else {
+            let named = self.named(&given.key, &format!("the name of a {}", given.key), &given.value)?;
+            let output = match get(entries, "output") {
+                Some(output) => Some(self.output_of(&given.key, &output.value)?),
+                None => None,
+            };
+            match &*given.key {
+                "flow" => Provider::Flow { flow: named, output },
+                _ => Provider::Tool { tool: named, output },
             }
         };
         if let (Provider::Value(_), Some(output)) = (&provider, get(entries, "output")) {
-            let message = "`output` goes with `flow` alone";
+            let message = "`output` goes with `flow` or `tool`";
             self.push(Diagnostic::error(codes::WRONG_KIND, message, &output.key_span));
         }
         Some(ContextSpec { name, provider })
     }
 
-    fn output_of_flow(&mut self, node: &Node) -> Option<Spanned<String>> {
+    fn output_of(&mut self, what: &str, node: &Node) -> Option<Spanned<String>> {
         let name = node.as_str().filter(|name| node.inlined.is_none() && !name.is_empty());
         if name.is_none() {
-            let problem = wrong_kind("output", "the name of an output of the flow", node);
+            let problem = wrong_kind("output", &format!("the name of an output of the {what}"), node);
             self.push(problem);
         }
         name.map(|name| Spanned::new(name.to_owned(), node.span.clone()))

@@ -1,5 +1,7 @@
 //! A flow: the whole file, or a subflow.
 
+use std::path::PathBuf;
+
 use flowrun_core::diagnostics::{Diagnostic, Spanned};
 use flowrun_core::node::{Entry, Node, NodeKind};
 use flowrun_core::spec::{DefinitionSpec, FlowSpec, OutputSpec, Reference};
@@ -22,9 +24,13 @@ pub(crate) const FLOW_KEYS: &[Key] = &[
     ),
     key(
         "context",
-        "Values for inputs that nothing else gives: under each name a constant, or the flow that gives it.",
+        "Values for inputs that nothing else gives: under each name a constant, or the flow or tool that gives it.",
     ),
     key("models", "Models by name. All flows below see them."),
+    key(
+        "tools",
+        "Tools by name: what steps call by a name, with arguments and results. All flows below see them.",
+    ),
     key("datastores", "Datastores by name, each with its collections of rows. All flows below see them."),
     key("limits", "Bounds on what one visit of the flow may do."),
     key("wiring", "Whether names wire the inputs of steps (`by_name`, the default) or `with` alone (`explicit`)."),
@@ -34,9 +40,6 @@ pub(crate) const FLOW_KEYS: &[Key] = &[
 
 /// Keys that only the top flow has.
 pub(crate) const TOP_KEYS: &[&str] = &["flow", "seed"];
-
-/// Keys of the format that this version does nothing with.
-pub(crate) const UNAVAILABLE_KEYS: &[&str] = &["tools"];
 
 /// The keys of `limits`.
 pub(crate) const LIMIT_KEYS: &[Key] =
@@ -84,10 +87,12 @@ impl Decoder<'_> {
             context: get(entries, "context").map(|e| self.context(e)).unwrap_or_default(),
             models: get(entries, "models").map(|e| self.models(e)).unwrap_or_default(),
             datastores: get(entries, "datastores").map(|e| self.datastores(e)).unwrap_or_default(),
+            tools: get(entries, "tools").map(|e| self.tools(e)).unwrap_or_default(),
             max_steps: get(entries, "limits").and_then(|e| self.max_steps(e)),
             wiring: get(entries, "wiring").and_then(|e| self.wiring(e)).unwrap_or_default(),
             steps: get(entries, "steps").map(|e| self.steps(e)).unwrap_or_default(),
             flows: get(entries, "flows").map(|e| self.flows(e, depth + 1)).unwrap_or_default(),
+            folder: PathBuf::new(),
             span: first_line(&node.span),
             name,
         }
@@ -96,10 +101,7 @@ impl Decoder<'_> {
     fn flow_keys(&mut self, entries: &[Entry], place: &str, is_top: bool) {
         for entry in entries {
             let name = &*entry.key;
-            if UNAVAILABLE_KEYS.contains(&name) {
-                let message = format!("{} is not available in this version", quoted(name));
-                self.push(Diagnostic::error(codes::NOT_AVAILABLE, message, &entry.key_span).help("take it out"));
-            } else if !is_top && TOP_KEYS.contains(&name) {
+            if !is_top && TOP_KEYS.contains(&name) {
                 let message = format!("{} stands only at the top of the file, not in {place}", quoted(name));
                 let problem = Diagnostic::error(codes::UNKNOWN_KEY, message, &entry.key_span);
                 self.push(match name {

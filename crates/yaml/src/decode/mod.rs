@@ -8,6 +8,7 @@ pub(crate) mod input;
 pub(crate) mod names;
 pub(crate) mod next;
 pub(crate) mod step;
+pub(crate) mod tool;
 pub(crate) mod types;
 pub(crate) mod wire;
 
@@ -35,7 +36,8 @@ pub(crate) const fn key(name: &'static str, doc: &'static str) -> Key {
 /// Reads a whole file. Where something is wrong, a problem says so and the flow lacks it.
 pub(crate) fn flow_file(node: &Node, options: &ParseOptions<'_>, problems: &mut Problems) -> FlowSpec {
     let mut decoder = Decoder { problems, limits: &options.limits };
-    decoder.top(node, &stem(&options.source))
+    let flow = decoder.top(node, &stem(&options.source));
+    FlowSpec { folder: options.base_dir.clone(), ..flow }
 }
 
 /// The name of a flow that has none: its file's, with what no name may have replaced.

@@ -3,8 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::shapes;
+use crate::decode::Key;
 use crate::decode::datastore::COLLECTIONS;
 use crate::decode::step::STEP_KEYS;
+use crate::decode::tool::TOOL_KEYS;
 
 /// Schemas nest no deeper than people write them; what lies deeper stays as it is.
 const DEEPEST: usize = 64;
@@ -13,6 +15,23 @@ const DEEPEST: usize = 64;
 pub(super) fn step_definition(type_name: &str) -> String {
     format!("step.{type_name}")
 }
+
+/// The name under `$defs` of the configuration of a kind of tool.
+pub(super) fn tool_definition(type_name: &str) -> String {
+    format!("tool.{type_name}")
+}
+
+/// Keys that stand beside a configuration, and the schema of each.
+pub(super) struct Reserved {
+    keys: &'static [Key],
+    schema: fn(&Key) -> Value,
+}
+
+/// Those of a step.
+pub(super) const OF_STEP: Reserved = Reserved { keys: STEP_KEYS, schema: shapes::step_key };
+
+/// Those of a tool.
+pub(super) const OF_TOOL: Reserved = Reserved { keys: TOOL_KEYS, schema: shapes::tool_key };
 
 /// A reference to a definition of the document.
 pub(super) fn reference(definition: &str) -> Value {
@@ -104,8 +123,8 @@ pub(super) fn beside_collections(mut schema: Value) -> Value {
     schema
 }
 
-/// The configuration of a step with the reserved keys beside it, so that refusing other keys does not refuse these.
-pub(super) fn beside_reserved_keys(schema: Value, doc: &str) -> Value {
+/// A configuration with the reserved keys beside it, so that refusing other keys does not refuse these.
+pub(super) fn beside_reserved_keys(schema: Value, doc: &str, reserved: &Reserved) -> Value {
     let mut map = match schema {
         Value::Object(map) => map,
         Value::Bool(false) => Map::from_iter([("not".to_owned(), json!({}))]),
@@ -113,11 +132,11 @@ pub(super) fn beside_reserved_keys(schema: Value, doc: &str) -> Value {
     };
     map.insert("description".to_owned(), json!(doc));
     let mut schema = Value::Object(map);
-    admit_reserved_keys(&mut schema, 0);
+    admit_reserved_keys(&mut schema, reserved, 0);
     schema
 }
 
-fn admit_reserved_keys(schema: &mut Value, depth: usize) {
+fn admit_reserved_keys(schema: &mut Value, reserved: &Reserved, depth: usize) {
     let Value::Object(map) = schema else { return };
     if depth > DEEPEST {
         return;
@@ -125,7 +144,7 @@ fn admit_reserved_keys(schema: &mut Value, depth: usize) {
     for key in ["allOf", "anyOf", "oneOf"] {
         if let Some(Value::Array(members)) = map.get_mut(key) {
             for member in members {
-                admit_reserved_keys(member, depth + 1);
+                admit_reserved_keys(member, reserved, depth + 1);
             }
         }
     }
@@ -134,8 +153,8 @@ fn admit_reserved_keys(schema: &mut Value, depth: usize) {
     }
     let properties = map.entry("properties").or_insert_with(|| json!({}));
     if let Value::Object(properties) = properties {
-        for key in STEP_KEYS {
-            properties.insert(key.name.to_owned(), shapes::step_key(key));
+        for key in reserved.keys {
+            properties.insert(key.name.to_owned(), (reserved.schema)(key));
         }
     }
 }

@@ -5,12 +5,13 @@ use flowrun_core::types::Type;
 use serde_json::{Map, Value, json};
 
 use super::StepSchema;
-use super::embed::{reference, step_definition};
+use super::embed::{reference, step_definition, tool_definition};
 use crate::decode::context::CONTEXT_KEYS;
 use crate::decode::flow::{FLOW_KEYS, LIMIT_KEYS, TOP_KEYS};
 use crate::decode::input::DEFAULT;
 use crate::decode::next::RETRY_KEYS;
 use crate::decode::step::{STEP_KEYS, WIRINGS};
+use crate::decode::tool::TOOL_KEYS;
 use crate::decode::types::TYPE_KEYS;
 use crate::decode::wire::{CONSTANT_KEYS, FROM_KEYS};
 use crate::decode::{Key, names};
@@ -30,6 +31,7 @@ fn flow_key(key: &Key) -> Value {
         "context" => named("provider"),
         "outputs" => json!({ "type": "object", "additionalProperties": reference("wire") }),
         "models" => named("model"),
+        "tools" => named("tool"),
         "datastores" => named("datastore"),
         "limits" => Value::Object(object(LIMIT_KEYS, |_| json!({ "type": "integer", "minimum": 1 }), &[])),
         "wiring" => wiring(),
@@ -74,12 +76,26 @@ pub(super) fn step_key(key: &Key) -> Value {
     )
 }
 
-/// All definitions but those of the steps' configurations and the model's.
-pub(super) fn definitions(steps: &[StepSchema]) -> Map<String, Value> {
+/// One of the keys of every tool, beside a configuration.
+pub(super) fn tool_key(key: &Key) -> Value {
+    described(
+        key,
+        match key.name {
+            "type" => some_text(),
+            "description" => text(),
+            "arguments" | "results" => named("input"),
+            _ => json!({ "type": "boolean" }),
+        },
+    )
+}
+
+/// All definitions but those of the configurations of steps and tools, and the model's.
+pub(super) fn definitions(steps: &[StepSchema], tools: &[StepSchema]) -> Map<String, Value> {
     let mut out = Map::new();
     let mut define = |name: &str, schema: Value| out.insert(name.to_owned(), schema);
     define("flow", Value::Object(flow(false)));
-    define("step", step(steps));
+    define("step", by_type(object(STEP_KEYS, step_key, &["type"]), steps, step_definition));
+    define("tool", by_type(object(TOOL_KEYS, tool_key, &["type"]), tools, tool_definition));
     define(
         "reference",
         json!({
@@ -148,35 +164,43 @@ pub(super) fn definitions(steps: &[StepSchema]) -> Map<String, Value> {
     define(
         "provider",
         json!({
-            "description": "Where a value of the context comes from: a constant, or a flow.",
+            "description": "Where a value of the context comes from: a constant, a flow, or a tool.",
             "oneOf": [
-                object(&CONTEXT_KEYS[..1], |_| json!({}), &["value"]),
-                object(&CONTEXT_KEYS[1..], |key| if key.name == "flow" { name() } else { some_text() }, &["flow"]),
+                object(provider_keys(&["value"]), |_| json!({}), &["value"]),
+                object(provider_keys(&["flow", "output"]), provider_key, &["flow"]),
+                object(provider_keys(&["tool", "output"]), provider_key, &["tool"]),
             ],
         }),
     );
     out
 }
 
-/// A step: its type decides what stands beside the reserved keys.
-fn step(steps: &[StepSchema]) -> Value {
-    let mut out = object(STEP_KEYS, step_key, &["type"]);
+fn provider_keys(names: &[&str]) -> impl Iterator<Item = &'static Key> {
+    CONTEXT_KEYS.iter().filter(|key| names.contains(&key.name))
+}
+
+fn provider_key(key: &Key) -> Value {
+    if key.name == "output" { some_text() } else { name() }
+}
+
+/// A step or a tool: its type decides what stands beside the reserved keys.
+fn by_type(mut out: Map<String, Value>, kinds: &[StepSchema], definition: fn(&str) -> String) -> Value {
     out.shift_remove("additionalProperties");
-    if steps.is_empty() {
+    if kinds.is_empty() {
         return Value::Object(out);
     }
     let types: Vec<_> =
-        steps.iter().map(|step| json!({ "const": step.type_name, "description": step.doc })).collect();
+        kinds.iter().map(|kind| json!({ "const": kind.type_name, "description": kind.doc })).collect();
     if let Some(Value::Object(properties)) = out.get_mut("properties") {
         let about = properties.get("type").and_then(|t| t.get("description")).cloned();
         properties.insert("type".to_owned(), json!({ "description": about, "oneOf": types }));
     }
-    let conditions: Vec<_> = steps
+    let conditions: Vec<_> = kinds
         .iter()
-        .map(|step| {
+        .map(|kind| {
             json!({
-                "if": { "properties": { "type": { "const": step.type_name } }, "required": ["type"] },
-                "then": reference(&step_definition(&step.type_name)),
+                "if": { "properties": { "type": { "const": kind.type_name } }, "required": ["type"] },
+                "then": reference(&definition(&kind.type_name)),
             })
         })
         .collect();

@@ -174,7 +174,9 @@ impl<'a> Builder<'a> {
         }
         self.count(1, &range)?;
         let node = match tag {
-            Some(tag) if tag.name == "!file" && !self.options.plain => self.inline(text, tag.range.start..range.end),
+            Some(tag) if tag.name == "!file" && !self.options.plain => {
+                self.inline(text, tag.range.start..range.end)
+            }
             Some(tag) => {
                 self.refuse_tag(&tag, false);
                 self.value(text, style, range)

@@ -55,6 +55,16 @@ fn steps() -> Vec<StepSchema> {
     steps
 }
 
+fn tools() -> Vec<StepSchema> {
+    let schema = json!({
+        "type": "object",
+        "properties": { "command": { "type": "array" } },
+        "required": ["command"],
+        "additionalProperties": false,
+    });
+    vec![StepSchema { type_name: "exec".to_owned(), doc: "A program.".to_owned(), schema }]
+}
+
 fn validator() -> jsonschema::Validator {
     let model = json!({
         "type": "object",
@@ -62,7 +72,7 @@ fn validator() -> jsonschema::Validator {
         "additionalProperties": false,
         "$defs": { "Text": { "type": "number" } },
     });
-    jsonschema::draft202012::new(&document_schema(&steps(), &model, &datastore())).unwrap()
+    jsonschema::draft202012::new(&document_schema(&steps(), &tools(), &model, &datastore())).unwrap()
 }
 
 /// Two kinds of datastores, told apart by their `type`.
@@ -126,10 +136,16 @@ fn the_schema_refuses_what_is_wrong() {
         "steps: { s: { type: complete } }\ninputs: { a: strin }",
         "steps: { s: { type: complete } }\nmodels: { m: { temperature: hot } }",
         "steps: { s: { type: map, flow: f, over: {}, collect: name } }",
+        "steps: { s: { type: complete } }\ntools: { t: { type: exec } }",
+        "steps: { s: { type: complete } }\ntools: { t: { type: other, command: [] } }",
+        "steps: { s: { type: complete } }\ntools: { t: { type: exec, command: [], arguments: { a: strin } } }",
+        "steps: { s: { type: complete } }\ncontext: { c: { tool: t, flow: f } }",
     ] {
         assert!(!accepts(bad), "{bad}");
     }
     for good in [
+        "steps: { s: { type: complete } }\ntools: { t: { type: exec, command: [], idempotent: false, arguments: { a: string? } } }",
+        "steps: { s: { type: complete } }\ncontext: { c: { tool: t, output: o } }",
         "steps: { s: { type: complete } }\ninputs: { a: string?, b: [integer], c: { type: integer, default: 1, minimum: 0 } }",
         "steps: { s: { type: complete } }\nseed: inputs.s\nlimits: { max_steps: 5 }\nflows: { f: { steps: { s: { type: complete } } } }",
     ] {
@@ -146,7 +162,7 @@ fn every_key_is_described() {
                     assert!(property.get("description").is_some(), "{path}/{name} has no description");
                     check(property, &format!("{path}/{name}"));
                 }
-            } else if !key.starts_with("step.") && key != "model" && key != "if" {
+            } else if !key.starts_with("step.") && !key.starts_with("tool.") && key != "model" && key != "if" {
                 check(below, &format!("{path}/{key}"));
             }
         }
@@ -154,5 +170,5 @@ fn every_key_is_described() {
             check(below, path);
         }
     }
-    check(&document_schema(&steps(), &json!({ "type": "object" }), &datastore()), "");
+    check(&document_schema(&steps(), &tools(), &json!({ "type": "object" }), &datastore()), "");
 }

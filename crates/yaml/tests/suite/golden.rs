@@ -107,6 +107,16 @@ fn flow(out: &mut String, indent: &str, spec: &FlowSpec) {
     for model in &spec.models {
         line(format!("model {} {}", model.name.value, model.config.to_value().to_json().unwrap()));
     }
+    for tool in &spec.tools {
+        let config = tool.config.to_value().to_json().unwrap();
+        line(format!("tool {}: {} at {} {config}", tool.name.value, tool.kind.value, tool.span));
+        line(format!("  {:?} idempotent {:?}", tool.description, tool.idempotent));
+        for (what, ports) in [("argument", &tool.arguments), ("result", &tool.results)] {
+            for port in ports.iter().flatten() {
+                line(format!("  {what} {}: {} = {:?}", port.name.value, port.value_type, port.default));
+            }
+        }
+    }
     for step in &spec.steps {
         line(format!("step {}: {} at {}", step.name.value, step.step_type.value, step.span));
         if let Some(doc) = &step.doc {
@@ -150,6 +160,8 @@ fn given(provider: &Provider) -> String {
         Provider::Value(value) => format!("value {value}"),
         Provider::Flow { flow, output: Some(output) } => format!("{} of flow {}", output.value, flow.value),
         Provider::Flow { flow, output: None } => format!("flow {}", flow.value),
+        Provider::Tool { tool, output: Some(output) } => format!("{} of tool {}", output.value, tool.value),
+        Provider::Tool { tool, output: None } => format!("tool {}", tool.value),
     }
 }
 

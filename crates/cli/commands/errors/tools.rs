@@ -1,0 +1,47 @@
+//! Codes of tools.
+
+use super::Codes;
+
+pub(super) const TOOLS: Codes = &[
+    (
+        "tool.failed",
+        "the tool answered with an error, which is the message; the detail `type` is its class where the tool says it. \
+         `raise_errors: false` makes it the step's output, a `catch` step gives it a branch.",
+    ),
+    (
+        "tool.arguments",
+        "a tool was called with what it does not take: an argument is missing, unknown, or of another type. Only callers that \
+         choose arguments while the flow runs can do this; those of a `tool` step are checked before.",
+    ),
+    (
+        "tool.result",
+        "what a tool gave is not what its `results:` say: a name is missing, or a value is of another type. Nothing is turned \
+         into another type but what every wire turns.",
+    ),
+    (
+        "tool.start",
+        "the program of a tool cannot be started, or a variable that it is to get is not set. Paths are relative to the flow's \
+         file, and no shell reads the command.",
+    ),
+    (
+        "tool.died",
+        "the program of a tool ended while it was called; the details hold the end of what it wrote to standard error. The next \
+         call starts it again.",
+    ),
+    (
+        "tool.timeout",
+        "a tool did not answer within its `timeout:`. Its program was ended, with all that it had started; the next call starts \
+         it again.",
+    ),
+    (
+        "tool.protocol",
+        "what the program of a tool wrote is no answer: no JSON, too long a line, or the answer to another call. It answers each \
+         line with one line; what it says besides goes to standard error.",
+    ),
+    (
+        "tool.unfinished",
+        "a call of a tool with `idempotent: false` began in a process that ended before the call did, so that nobody knows \
+         whether it was carried out. The run stops and asks: `flowrun resume RUN --redo` makes such calls again, `--skip` takes \
+         null for what they gave, where the type of the result allows it.",
+    ),
+];
