@@ -19,7 +19,8 @@ fn documents() -> Vec<(PathBuf, String, String)> {
     let mut documents = Vec::new();
     for path in paths {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if !(name.ends_with(".yaml") || name.ends_with(".json")) || name.contains(".components.") {
+        let is_document = path.extension().is_some_and(|e| e == "yaml" || e == "json");
+        if !is_document || name.contains(".components.") {
             continue;
         }
         let text = Web::addressed(&std::fs::read_to_string(&path).unwrap()).into_owned();

@@ -111,6 +111,11 @@ impl<'a> Component<'a> {
         self.node.entry(field).map_or(self.span, |entry| &entry.key_span)
     }
 
+    /// A field's entry; nothing where it is missing or null.
+    pub(crate) fn entry(&self, field: &str) -> Option<&'a Entry> {
+        self.node.entry(field).filter(|entry| entry.value.kind != NodeKind::Null)
+    }
+
     /// What stands under our own key of its metadata.
     pub(crate) fn own(&self, key: &str) -> Option<&'a Node> {
         self.node.get("metadata")?.get("flowrun")?.get(key)
@@ -168,14 +173,9 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// A field's entry; nothing where it is missing or null.
-    pub(crate) fn entry(&self, c: Component<'a>, field: &str) -> Option<&'a Entry> {
-        c.node.entry(field).filter(|entry| entry.value.kind != NodeKind::Null)
-    }
-
     /// A field's value, references resolved; nothing where it is missing or null.
     pub(crate) fn get(&self, c: Component<'a>, field: &str) -> Option<&'a Node> {
-        let node = self.resolve(&self.entry(c, field)?.value)?;
+        let node = self.resolve(&c.entry(field)?.value)?;
         (node.kind != NodeKind::Null).then_some(node)
     }
 
@@ -201,7 +201,7 @@ impl<'a> Document<'a> {
 
     /// A text that has to be there.
     pub(crate) fn needed_text(&self, c: Component<'a>, field: &str) -> Option<&'a Node> {
-        if self.entry(c, field).is_none() {
+        if c.entry(field).is_none() {
             self.missing(c, field);
             return None;
         }
@@ -272,7 +272,7 @@ impl<'a> Document<'a> {
 
     /// The component in a field that has to be there.
     pub(crate) fn needed(&self, c: Component<'a>, field: &str, family: &Family) -> Option<Component<'a>> {
-        match self.entry(c, field) {
+        match c.entry(field) {
             Some(entry) => self.component(&entry.value, field, family),
             None => {
                 self.missing(c, field);

@@ -48,7 +48,7 @@ impl<'a> Importer<'a> {
         for entry in c.own("config").and_then(flowrun_core::node::Node::entries).unwrap_or_default() {
             config.put(&entry.key, entry.value.clone());
         }
-        if self.doc.entry(c, "datastore_schema").is_none() {
+        if c.entry("datastore_schema").is_none() {
             self.doc.missing(c, "datastore_schema");
             return None;
         }
@@ -81,14 +81,14 @@ impl<'a> Importer<'a> {
         let fields = ["user", "password", "url", "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl"];
         self.doc.known_fields(connection, &fields);
         for field in ["sslcert", "sslkey", "sslrootcert", "sslcrl"] {
-            if self.doc.entry(connection, field).is_some() {
+            if connection.entry(field).is_some() {
                 self.unsupported_value(connection, field, "…");
             }
         }
         let url = self.doc.needed_text(connection, "url")?;
         let mut secrets = Vec::new();
         for field in ["user", "password"] {
-            let Some(entry) = self.doc.entry(connection, field) else {
+            let Some(entry) = connection.entry(field) else {
                 self.doc.missing(connection, field);
                 return None;
             };

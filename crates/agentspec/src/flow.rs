@@ -134,7 +134,7 @@ impl<'a> Importer<'a> {
         self.check_ends(c, &members, &control, sound);
         let broken = members.iter().any(|m| m.broken);
         let outputs = self.flow_outputs(c, &members);
-        let inputs = self.flow_inputs(c, &members, start?)?;
+        let inputs = self.flow_inputs(c, &members, start?);
         if broken || !sound || data.is_none() {
             return None;
         }
@@ -267,7 +267,7 @@ impl<'a> Importer<'a> {
 
     /// The node of the flow that an end of an edge names.
     fn place(&self, edge: Component<'a>, field: &str, places: &Places<'a>) -> Option<Origin> {
-        let Some(entry) = self.doc.entry(edge, field) else {
+        let Some(entry) = edge.entry(field) else {
             self.doc.missing(edge, field);
             return None;
         };
@@ -409,7 +409,7 @@ impl<'a> Importer<'a> {
                 return wrong(format!("`{}` has two `StartNode`s", c.name()), members[*second].c.name_span());
             }
         };
-        match self.doc.entry(c, "start_node") {
+        match c.entry("start_node") {
             None => {
                 self.doc.missing(c, "start_node");
                 return None;
@@ -459,12 +459,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    fn flow_inputs(
-        &self,
-        c: Component<'a>,
-        members: &[Member<'a>],
-        start: (usize, usize),
-    ) -> Option<Vec<Property>> {
+    fn flow_inputs(&self, c: Component<'a>, members: &[Member<'a>], start: (usize, usize)) -> Vec<Property> {
         let mut inputs = members[start.0].inputs.clone();
         if let Some(declared) = self.doc.properties(c, "inputs") {
             self.same_titles(c, "inputs", &declared, &inputs);
@@ -474,7 +469,7 @@ impl<'a> Importer<'a> {
                 }
             }
         }
-        Some(inputs)
+        inputs
     }
 
     /// What the flow gives: what it declares, or what all its ends give.

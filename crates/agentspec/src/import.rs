@@ -110,17 +110,18 @@ impl<'a> Importer<'a> {
         if FLOWS.kinds.contains(&c.kind) {
             return self.flow(c);
         }
-        self.doc.report(self.no_flow(c));
+        self.doc.report(no_flow(c));
         None
     }
+}
 
-    fn no_flow(&self, c: Component<'a>) -> Diagnostic {
-        if is_known(c.kind) && !c.kind.ends_with("Agent") {
-            let message = format!("the document is a `{}`; what runs is a `Flow`", c.kind);
-            return Diagnostic::error(codes::NO_COMPONENT, message, c.span);
-        }
-        unsupported(c)
+/// That a component is nothing that runs.
+fn no_flow(c: Component<'_>) -> Diagnostic {
+    if is_known(c.kind) && !c.kind.ends_with("Agent") {
+        let message = format!("the document is a `{}`; what runs is a `Flow`", c.kind);
+        return Diagnostic::error(codes::NO_COMPONENT, message, c.span);
     }
+    unsupported(c)
 }
 
 /// A name with the place that it has in the document.

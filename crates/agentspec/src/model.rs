@@ -14,7 +14,7 @@ use crate::import::Importer;
 /// Fields that are files of a client's own, for which the model layer has nothing.
 const FILES: &[&str] = &["key_file", "cert_file", "ca_file"];
 
-/// Providers of a plain `LlmConfig` that speak the language of OpenAI.
+/// Providers of a plain `LlmConfig` that speak its language.
 const COMPATIBLE: &[&str] =
     &["openai", "openai_compatible", "openai-compatible", "vllm", "ollama", "meta", "other"];
 
@@ -74,13 +74,13 @@ impl<'a> Importer<'a> {
             config.set("max_tokens_key", "max_completion_tokens");
         }
         for field in FILES {
-            if self.doc.entry(c, field).is_some_and(|e| e.value.as_str() != Some("")) {
+            if c.entry(field).is_some_and(|e| e.value.as_str() != Some("")) {
                 let message = format!("`{field}` of `{}` is not supported here", c.name());
                 self.doc.error(codes::UNSUPPORTED, message, c.span_of(field));
             }
         }
         // A key that is not given may still be that of the environment.
-        if let Some(entry) = self.doc.entry(c, "api_key")
+        if let Some(entry) = c.entry("api_key")
             && let Ok(Some(key)) = self.doc.secret(&entry.value)
         {
             config.put("api_key", text(key, &entry.value.span));

@@ -109,8 +109,8 @@ impl<'a> Importer<'a> {
             outputs: Some(outputs.iter().map(output_spec).collect()),
             variables: variables.iter().map(variable_spec).collect(),
             context: providers.into_iter().map(context_spec).collect(),
-            max_steps: self.own_max_steps(c),
-            seed: self.own_seed(c),
+            max_steps: own_max_steps(c),
+            seed: own_seed(c),
             wiring: if data.is_none() { Wiring::ByName } else { Wiring::Explicit },
             steps,
             span: first_line(c.name_span()),
@@ -125,17 +125,19 @@ impl<'a> Importer<'a> {
         }
         Some(Inner { name, inputs, outputs, branches, live })
     }
+}
 
-    fn own_max_steps(&self, c: Component<'a>) -> Option<Spanned<u64>> {
-        let node = c.own("max_steps")?;
-        let most = node.to_value().as_i64().and_then(|n| u64::try_from(n).ok())?;
-        Some(Spanned::new(most, node.span.clone()))
-    }
+/// How many steps a visit of the flow may take, where our own metadata says so.
+fn own_max_steps(c: Component<'_>) -> Option<Spanned<u64>> {
+    let node = c.own("max_steps")?;
+    let most = node.to_value().as_i64().and_then(|n| u64::try_from(n).ok())?;
+    Some(Spanned::new(most, node.span.clone()))
+}
 
-    fn own_seed(&self, c: Component<'a>) -> Option<Spanned<Reference>> {
-        let node = c.own("seed")?;
-        Some(Spanned::new(Reference::parse(node.as_str()?), node.span.clone()))
-    }
+/// The input that gives the run's seed, where our own metadata names one.
+fn own_seed(c: Component<'_>) -> Option<Spanned<Reference>> {
+    let node = c.own("seed")?;
+    Some(Spanned::new(Reference::parse(node.as_str()?), node.span.clone()))
 }
 
 fn input_spec(input: &Property) -> InputSpec {

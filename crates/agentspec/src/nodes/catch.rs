@@ -41,7 +41,7 @@ impl<'a> Importer<'a> {
             }
         }
         draft.config.set("defaults", Json::Object(defaults));
-        self.takes_all(&mut draft, &inner.inputs);
+        draft.takes_all(&inner.inputs);
         draft.gives(PAYLOAD, INFO).branch(REST, CAUGHT);
         draft.ends_of(&inner);
         let mut outputs = inner.outputs.clone();
@@ -90,10 +90,6 @@ impl<'a> Importer<'a> {
         }
         draft.config.set("defaults", Json::Object(defaults));
         if !every && taken.is_empty() {
-            // Nothing is ever caught: the flow runs as it is.
-            draft.step_type = "flow".to_owned();
-            draft.config = crate::config::Config::new(c.span);
-            draft.config.set("flow", inner.name.as_str());
             self.doc.error(
                 codes::UNSUPPORTED,
                 format!("`{}` catches no error that there is here", c.name()),
@@ -101,7 +97,7 @@ impl<'a> Importer<'a> {
             );
             return None;
         }
-        self.takes_all(&mut draft, &inner.inputs);
+        draft.takes_all(&inner.inputs);
         draft.ends_of(&inner);
         let mut outputs = inner.outputs.clone();
         outputs.extend([NAME, PAYLOAD].map(|name| Property::new(name, Shape::string(), c.span).or("")));

@@ -28,7 +28,7 @@ pub(super) fn add(all: &mut Vec<String>, more: impl IntoIterator<Item = String>)
 
 impl<'a> Importer<'a> {
     pub(crate) fn branching_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
-        let Some(entry) = self.doc.entry(c, "mapping") else {
+        let Some(entry) = c.entry("mapping") else {
             self.doc.missing(c, "mapping");
             return None;
         };
@@ -71,12 +71,12 @@ impl<'a> Importer<'a> {
 
     pub(crate) fn flow_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
         let inner = self.needed_flow(c, "subflow")?;
-        Some(self.run_flow(c, &inner))
+        Some(Self::run_flow(c, &inner))
     }
 
     /// An agent that is a flow runs like any other.
     pub(crate) fn agent_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
-        let Some(entry) = self.doc.entry(c, "agent") else {
+        let Some(entry) = c.entry("agent") else {
             self.doc.missing(c, "agent");
             return None;
         };
@@ -86,13 +86,13 @@ impl<'a> Importer<'a> {
             return None;
         }
         let inner = self.flow(agent)?;
-        Some(self.run_flow(c, &inner))
+        Some(Self::run_flow(c, &inner))
     }
 
-    fn run_flow(&self, c: Component<'a>, inner: &Inner) -> Reading {
+    fn run_flow(c: Component<'a>, inner: &Inner) -> Reading {
         let mut draft = Draft::new("flow", c);
         draft.config.set("flow", inner.name.as_str());
-        self.takes_all(&mut draft, &inner.inputs);
+        draft.takes_all(&inner.inputs);
         draft.ends_of(inner);
         Reading {
             inputs: inner.inputs.clone(),
@@ -105,12 +105,6 @@ impl<'a> Importer<'a> {
     /// The flow in a field that has to be there.
     pub(crate) fn needed_flow(&self, c: Component<'a>, field: &str) -> Option<std::rc::Rc<Inner>> {
         self.flow(self.doc.needed(c, field, &FLOWS)?)
-    }
-
-    pub(crate) fn takes_all(&self, draft: &mut Draft, inputs: &[Property]) {
-        for input in inputs {
-            draft.takes(&input.title, &input.title);
-        }
     }
 
     pub(crate) fn parallel_flow_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
@@ -159,7 +153,7 @@ impl<'a> Importer<'a> {
         if let Some(workers) = self.doc.whole(c, "max_workers", 1, 65_536) {
             draft.config.set_at("max_parallel", workers, c.span_of("max_workers"));
         }
-        self.takes_all(&mut draft, &inputs);
+        draft.takes_all(&inputs);
         fine.then(|| Reading::new(inputs, outputs, draft))
     }
 
@@ -179,7 +173,7 @@ impl<'a> Importer<'a> {
         draft.config.set("flow", inner.name.as_str());
         draft.config.put("until", text(condition, &until.span));
         draft.config.set_at("max_trials", Json::from(trials), c.span_of("max_num_trials"));
-        self.takes_all(&mut draft, &inner.inputs);
+        draft.takes_all(&inner.inputs);
         draft.ends_of(&inner);
         let mut outputs: Vec<Property> = inner.outputs.iter().filter(|o| o.title != condition).cloned().collect();
         outputs.push(Property::new("retry_step_num_retries", crate::castable::Form::Integer.into(), c.span));

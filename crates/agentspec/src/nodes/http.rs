@@ -37,7 +37,7 @@ impl<'a> Importer<'a> {
     pub(crate) fn api_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
         let (url, method) = (self.doc.needed_text(c, "url"), self.doc.needed_text(c, "http_method"));
         let (url, method) = (url?, method?);
-        if self.doc.entry(c, "api_spec_uri").is_some() {
+        if c.entry("api_spec_uri").is_some() {
             let message = "`api_spec_uri` is not read";
             self.doc.warn(codes::NO_EFFECT, message, c.span_of("api_spec_uri"));
         }
@@ -77,7 +77,7 @@ impl<'a> Importer<'a> {
             form = headers.entries().unwrap_or_default().iter().any(announces_form);
             draft.config.put("headers", filled(headers, holes));
         }
-        let Some(entry) = self.doc.entry(c, "sensitive_headers") else { return form };
+        let Some(entry) = c.entry("sensitive_headers") else { return form };
         let secret = match self.doc.resolve(&entry.value) {
             Some(node) if node.kind == NodeKind::Null => return form,
             Some(node) => node.clone(),
@@ -140,7 +140,7 @@ impl<'a> Importer<'a> {
     /// What is taken out of the reply: the fields of the names that are declared, or all of it.
     fn replies(&self, c: Component<'a>, draft: &mut Draft) -> Vec<Property> {
         let declared = self.doc.properties(c, "outputs").unwrap_or_default();
-        let outputs = if declared.is_empty() && self.doc.entry(c, "outputs").is_none() {
+        let outputs = if declared.is_empty() && c.entry("outputs").is_none() {
             vec![Property::new(RESPONSE, Shape::any(), c.span)]
         } else {
             declared

@@ -45,7 +45,7 @@ impl<'a> Importer<'a> {
 
     pub(crate) fn extended_llm_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
         let plain = self.doc.text(c, "prompt_template").filter(|node| node.as_str() != Some(""));
-        let object = self.doc.entry(c, "prompt_template_object");
+        let object = c.entry("prompt_template_object");
         if plain.is_some() == object.is_some() {
             let message = format!("`{}` needs either `prompt_template` or `prompt_template_object`", c.name());
             self.doc.error(codes::BAD_COMPONENT, message, c.name_span());
@@ -64,7 +64,7 @@ impl<'a> Importer<'a> {
             }
             (None, object) => {
                 let prompt = self.doc.component(&object?.value, "prompt_template_object", &PROMPTS)?;
-                self.prompt(prompt, &mut draft)?
+                self.prompt(prompt, &mut draft)
             }
         };
         draft.config.set("model", model?);
@@ -119,7 +119,7 @@ impl<'a> Importer<'a> {
     }
 
     /// A prompt template: its messages, and the settings of its call.
-    fn prompt(&self, prompt: Component<'a>, draft: &mut Draft) -> Option<Option<Vec<Property>>> {
+    fn prompt(&self, prompt: Component<'a>, draft: &mut Draft) -> Option<Vec<Property>> {
         let own = [
             "messages",
             "inputs",
@@ -164,7 +164,7 @@ impl<'a> Importer<'a> {
         for entry in self.doc.map(prompt, "generation_config") {
             self.generation_setting(entry, draft);
         }
-        Some(inputs)
+        inputs
     }
 
     /// The role and the text of a message.

@@ -71,7 +71,7 @@ impl<'a> Importer<'a> {
 
     /// The outputs that are collected, each with what is made of its values.
     fn reducers(&self, c: Component<'a>, outputs: &[Property]) -> Vec<(Property, &'static str)> {
-        if self.doc.entry(c, "reducers").is_none() {
+        if c.entry("reducers").is_none() {
             return outputs.iter().map(|output| (output.clone(), "append")).collect();
         }
         let mut found = Vec::new();
@@ -122,7 +122,7 @@ impl<'a> Importer<'a> {
             return None;
         }
         let mut draft = Draft::new("map", c);
-        let mut inputs = vec![self.iterated(c, &inner.inputs, &queries)];
+        let mut inputs = vec![Self::iterated(c, &inner.inputs, &queries)];
         draft.takes(ITERATED, ITERATED);
         for input in inner.inputs.iter().filter(|i| !queries.iter().any(|(name, _)| *name == i.title)) {
             draft.takes(&input.title, &input.title);
@@ -141,7 +141,7 @@ impl<'a> Importer<'a> {
     }
 
     /// The input whose items are taken apart: a list, or a mapping, by what the node says.
-    fn iterated(&self, c: Component<'a>, inner: &[Property], queries: &[(String, String)]) -> Property {
+    fn iterated(c: Component<'a>, inner: &[Property], queries: &[(String, String)]) -> Property {
         let item = match queries {
             [(name, query)] if query.trim() == "." => {
                 find(inner, name).map_or_else(Shape::any, |input| input.shape.clone())
@@ -179,7 +179,7 @@ impl<'a> Importer<'a> {
         match draft.over.take() {
             None => {}
             Some(Over::ByType { inner, nothing }) => {
-                self.over_by_type(c, draft, inputs, (&inner, nothing), coming)
+                self.over_by_type(c, draft, inputs, (&inner, nothing), coming);
             }
             Some(Over::Unpacked(queries)) => {
                 let node = draft.inputs.iter().find(|t| t.step == ITERATED).map_or(ITERATED, |t| t.node.as_str());
@@ -254,11 +254,11 @@ fn run_over_nothing(draft: &mut Draft, nothing: Map<String, Json>) {
     draft.config = crate::config::Config::new(&span);
     draft.outputs.clear();
     if nothing.is_empty() {
-        draft.step_type = "template".to_owned();
+        "template".clone_into(&mut draft.step_type);
         draft.config.set("template", "");
         draft.gives("output", "nothing");
     } else {
-        draft.step_type = "constant".to_owned();
+        "constant".clone_into(&mut draft.step_type);
         draft.config.set("values", Json::Object(nothing));
     }
 }

@@ -91,6 +91,13 @@ impl Draft {
         self
     }
 
+    /// Inputs that the node calls as the step does.
+    pub(crate) fn takes_all(&mut self, inputs: &[Property]) {
+        for input in inputs {
+            self.takes(&input.title, &input.title);
+        }
+    }
+
     /// An input that is made one of the node's type.
     pub(crate) fn takes_typed(&mut self, step: &str, node: &str) -> &mut Self {
         self.inputs.push(Taken { step: step.to_owned(), node: node.to_owned(), typed: true });
@@ -133,7 +140,7 @@ pub(crate) struct Around<'s> {
 /// The fields that every node has.
 pub(crate) const NODE_FIELDS: &[&str] = &["inputs", "outputs", "branches"];
 
-/// The fields that nodes of WayFlow have besides.
+/// The fields that nodes of `WayFlow` have besides.
 const EXTENDED_FIELDS: &[&str] = &["inputs", "outputs", "branches", "input_mapping", "output_mapping"];
 
 /// Types of components that are known and stand in no flow, or have no counterpart here.
@@ -167,7 +174,7 @@ const OTHERS: &[&str] = &[
     "PluginToolFromToolBox",
 ];
 
-/// Whether a type of component is one of Agent Spec or of WayFlow.
+/// Whether a type of component is one of Agent Spec or of `WayFlow`.
 pub(crate) fn is_known(kind: &str) -> bool {
     use crate::component::{CONTROL_EDGES, DATA_EDGES, DATASTORES, FLOWS, LLMS, PROMPTS, PROVIDERS};
     let families = [FLOWS, LLMS, DATASTORES, CONTROL_EDGES, DATA_EDGES, PROVIDERS, PROMPTS];

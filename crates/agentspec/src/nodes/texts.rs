@@ -32,7 +32,7 @@ impl<'a> Importer<'a> {
     }
 
     pub(crate) fn regex_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
-        let Some(entry) = self.doc.entry(c, "regex_pattern") else {
+        let Some(entry) = c.entry("regex_pattern") else {
             self.doc.missing(c, "regex_pattern");
             return None;
         };

@@ -26,7 +26,7 @@ impl<'a> Importer<'a> {
     }
 
     fn one_variable<'s>(&self, c: Component<'a>, around: &'s Around<'_>) -> Option<&'s Property> {
-        let Some(entry) = self.doc.entry(c, "variable") else {
+        let Some(entry) = c.entry("variable") else {
             self.doc.missing(c, "variable");
             return None;
         };
@@ -64,19 +64,15 @@ impl<'a> Importer<'a> {
             found
         };
         let (writes, reads) = (named("write_variables"), named("read_variables"));
-        let field =
-            if self.doc.entry(c, "write_operations").is_some() { "write_operations" } else { "operations" };
+        let field = if c.entry("write_operations").is_some() { "write_operations" } else { "operations" };
         let mut operations = Map::new();
         for entry in self.doc.map(c, field) {
-            match find_in(&writes, &entry.key) {
-                true => {
-                    let word = self.doc.resolve(&entry.value).and_then(|word| self.operation(word))?;
-                    operations.insert(entry.key.to_string(), json!(word));
-                }
-                false => {
-                    let message = format!("`{field}` names `{}`, which `{}` does not write", entry.key, c.name());
-                    self.doc.error(codes::UNKNOWN_VARIABLE, message, &entry.key_span);
-                }
+            if find_in(&writes, &entry.key) {
+                let word = self.doc.resolve(&entry.value).and_then(|word| self.operation(word))?;
+                operations.insert(entry.key.to_string(), json!(word));
+            } else {
+                let message = format!("`{field}` names `{}`, which `{}` does not write", entry.key, c.name());
+                self.doc.error(codes::UNKNOWN_VARIABLE, message, &entry.key_span);
             }
         }
         if writes.is_empty() && reads.is_empty() && fine {
@@ -93,7 +89,7 @@ impl<'a> Importer<'a> {
             .map(|v| written(v, operations.get(&v.title).and_then(Json::as_str).unwrap_or("overwrite")))
             .collect();
         draft.config.set_at("write_operations", Json::Object(operations), c.span_of(field));
-        self.takes_all(&mut draft, &inputs);
+        draft.takes_all(&inputs);
         let outputs = reads.into_iter().map(|v| Property { default: None, ..v.clone() }).collect();
         fine.then(|| Reading::new(inputs, outputs, draft))
     }
