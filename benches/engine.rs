@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use flowrun::core::compile::compile;
-use flowrun::core::execute::{Run, RunOptions, bind, execute};
+use flowrun::core::execute::{Execution, Run, RunOptions, bind, execute};
 use flowrun::core::flow::Flow;
 use flowrun::core::journal::{Journal, MemoryJournal, NoJournal};
 use flowrun::core::spec::{FlowSpec, StepSpec};
@@ -75,7 +75,8 @@ fn map(criterion: &mut Criterion) {
 fn run_map(runtime: &Runtime, flow: &Arc<Flow>, texts: &Value, journal: Arc<dyn Journal>) {
     let inputs = bind(flow, BTreeMap::from([("texts".to_owned(), texts.clone())])).expect("it is the only input");
     let run = Arc::new(Run::new(RunOptions::default()).journal(journal));
-    let outputs = runtime.block_on(execute(flow, inputs, &run)).expect("no template fails");
+    let outputs =
+        runtime.block_on(execute(flow, inputs, &run)).and_then(Execution::finished).expect("no template fails");
     let rows = outputs.values.get("table").and_then(Value::as_table).and_then(Table::len);
     assert_eq!(rows, Some(ITEMS.into()));
 }

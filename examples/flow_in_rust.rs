@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let compiled = compile(&spec, &flowrun::standard())?;
     let inputs = bind(&compiled.flow, BTreeMap::new()).map_err(|wrong| wrong.join(", "))?;
     let run = Arc::new(Run::new(RunOptions { seed: 7, ..RunOptions::default() }));
-    let outputs = execute(&compiled.flow, inputs, &run).await?;
+    let outputs = execute(&compiled.flow, inputs, &run).await?.finished()?;
 
     let greetings: Vec<String> = from_value(outputs.values.get("greetings").cloned().unwrap_or_default())?;
     assert_eq!(greetings, ["Hello, Ada.", "Hello, Grace."]);

@@ -9,6 +9,8 @@ mod support;
 mod agentspec;
 /// What a person reads who has made a mistake.
 mod bad_input;
+/// Runs that wait for a person.
+mod conversation;
 /// Runs that are kept on disk: killed, stopped, changed, resumed.
 mod durable;
 /// The engine by itself: its rules, its journal, its order.

@@ -34,7 +34,7 @@ pub(crate) async fn run(url: &str, rows: u32, in_flight: usize) -> Result<Done, 
         .observers(Observers::new().with(timer.clone()))
         .journal(Arc::new(MemoryJournal::new()));
     let run = Arc::new(run);
-    execute(&compiled.flow, inputs, &run).await?;
+    execute(&compiled.flow, inputs, &run).await?.finished()?;
     let took = timer.took().ok_or("the flow has no map")?;
     Ok(Done { took, calls: run.usage().calls })
 }

@@ -142,14 +142,57 @@ pub(crate) struct KeepArgs {
     pub(crate) no_journal: bool,
 }
 
-/// How a run goes on.
+/// A run that goes on.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct ResumeArgs {
     /// The run: its id, or its folder [default: the last one].
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<String>,
 
+    #[command(flatten)]
+    pub(crate) go_on: GoOnArgs,
+}
+
+/// An answer to what a run waits for.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("answer").required(true).multiple(false))]
+pub(crate) struct ReplyArgs {
+    /// The run: its id, or its folder.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+
+    /// The message.
+    #[arg(value_name = "TEXT", group = "answer")]
+    pub(crate) text: Option<String>,
+
+    /// Let a tool be called.
+    #[arg(long, group = "answer")]
+    pub(crate) accept: bool,
+
+    /// Do not let a tool be called, and say why.
+    #[arg(long, value_name = "REASON", group = "answer")]
+    pub(crate) reject: Option<String>,
+
+    /// What a tool gives.
+    #[arg(long, value_name = "JSON", group = "answer")]
+    pub(crate) result: Option<String>,
+
+    /// Why a tool gives nothing.
+    #[arg(long, value_name = "TEXT", group = "answer")]
+    pub(crate) error: Option<String>,
+
+    /// Which question is answered, by the step that asks, where there are several.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) to: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) go_on: GoOnArgs,
+}
+
+/// How a run goes on.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct GoOnArgs {
     /// How many items every map runs at once, from now on.
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65536))]
     pub(crate) parallel: Option<usize>,
@@ -189,6 +232,8 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     /// Run the items of a run that failed once more.
     Retry(ResumeArgs),
+    /// Answer the question that a run waits for, and go on with it.
+    Reply(ReplyArgs),
     /// List the runs that are kept here.
     Runs {
         /// Print one JSON list, on standard output.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use flowrun::core::diagnostics::Diagnostics;
+use flowrun::core::error::StepError;
 use flowrun::core::events::ItemCounts;
+use flowrun::core::execute::Execution;
 use flowrun::core::flow::Compiled;
 use flowrun::core::table::to_list;
 use flowrun::core::value::Value;
@@ -34,6 +36,13 @@ pub(crate) struct Expected {
     outputs: Option<Json>,
     /// How many calls the model got; nothing said, as many as there are replies.
     calls: Option<u64>,
+    /// What the person says to the first question, the second, and so on; or what a tool gives. Where these are all, the
+    /// flow is run a second time with each answer given to a run that waits, and has to come to the same.
+    answers: Vec<Json>,
+    /// The steps that ask something to which there is no answer.
+    waiting: Vec<String>,
+    /// What is said, each as `[role, text]`.
+    messages: Option<Vec<(String, String)>>,
     /// For each map that ran, the counts that are not 0.
     items: Option<Vec<Map<String, Json>>>,
 }
@@ -84,19 +93,35 @@ fn check(text: &str) {
     };
     assert_eq!(expected.errors, Vec::<String>::new(), "the flow was accepted");
     assert_eq!(codes(&compiled.warnings), expected.warnings);
-    runs_to(compiled, expected);
+    runs_to(&|| self::compiled(flow, &registry()).unwrap(), expected);
 }
 
-/// Runs a flow and compares what it comes to.
-pub(crate) fn runs_to(compiled: Compiled, expected: Expected) {
+/// Runs a flow and compares what it comes to; `compiled` makes it, once for each run.
+pub(crate) fn runs_to(compiled: &dyn Fn() -> Compiled, expected: Expected) {
     let folder = repository("tests/conformance");
     let mock = (!expected.replies.is_empty()).then(|| Mock::start(scripted(&expected.replies)));
     let base_url = mock.as_ref().map(|mock| BaseUrl::new(mock.base_url()));
     let environment = Environment { openai_base_url: base_url, ..Environment::default() };
-    let engine = Engine::asking(compiled, &folder, &environment);
-    let inputs = expected.inputs.into_iter().map(|(name, value)| (name, Value::try_from(value).unwrap()));
-    match engine.run(inputs.collect()) {
-        Ok(outputs) => {
+    let engine = Engine::asking(compiled(), &folder, &environment).answers(expected.answers.clone());
+    let inputs =
+        expected.inputs.iter().map(|(name, value)| (name.clone(), Value::try_from(value.clone()).unwrap()));
+    let inputs: BTreeMap<String, Value> = inputs.collect();
+    let ended = engine.execute(inputs.clone());
+    if let Some(messages) = &expected.messages {
+        assert_eq!(&engine.said(), messages);
+    }
+    if !expected.answers.is_empty() && expected.replies.is_empty() {
+        let waited = Engine::asking(compiled(), &folder, &environment).by_waiting(inputs, &expected.answers);
+        assert_eq!(shown_end(&waited), shown_end(&ended), "answered while it ran, and while it waited");
+    }
+    match ended {
+        Ok(Execution::Waiting(questions)) => {
+            let at: Vec<_> = questions.iter().map(|q| q.at.clone()).collect();
+            assert_eq!(at, expected.waiting);
+        }
+        Ok(Execution::Interrupted(error)) => assert_eq!(Some(error.code.to_string()), expected.error, "{error}"),
+        Ok(Execution::Finished(outputs)) => {
+            assert_eq!(expected.waiting, Vec::<String>::new(), "it ended");
             assert_eq!(expected.error, None, "it ended well");
             assert_eq!(outputs.end.as_deref(), expected.end.as_deref());
             let given: Map<_, _> = outputs.values.iter().map(|(name, v)| (name.to_string(), shown(v))).collect();
@@ -113,6 +138,17 @@ pub(crate) fn runs_to(compiled: Compiled, expected: Expected) {
     }
     if let Some(items) = expected.items {
         assert_eq!(engine.maps().iter().map(counted).collect::<Vec<_>>(), items);
+    }
+}
+
+/// How a run ended, to be compared.
+fn shown_end(ended: &Result<Execution, StepError>) -> Json {
+    match ended {
+        Ok(Execution::Finished(outputs)) => {
+            outputs.values.iter().map(|(name, v)| (name.to_string(), shown(v))).collect()
+        }
+        Ok(Execution::Waiting(questions)) => json!(questions.iter().map(|q| &q.id).collect::<Vec<_>>()),
+        Ok(Execution::Interrupted(error)) | Err(error) => json!(error.code),
     }
 }
 

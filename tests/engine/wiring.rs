@@ -59,7 +59,7 @@ fn interpreted(flow: &[Drawn]) -> Vec<Read> {
 
 fn executed(flow: &[Drawn]) -> Vec<Read> {
     let mut spec = FlowSpec::new("drawn");
-    spec.max_steps = Some((MOST as u64).into());
+    spec.limits.max_steps = Some(MOST as u64);
     for (at, step) in flow.iter().enumerate() {
         let branches: Vec<String> = (0..step.jumps.len()).map(|jump| format!("jump{jump}")).collect();
         let config = json!({ "reads": step.reads, "gives": step.gives, "branches": branches, "takes": branches });

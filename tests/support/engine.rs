@@ -1,21 +1,24 @@
 //! Flows through the library: parsed, compiled and run in this process, offline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use flowrun::core::compile::compile;
+use flowrun::core::conversation::{Answers, Question, answer};
 use flowrun::core::diagnostics::Diagnostics;
 use flowrun::core::error::StepError;
 use flowrun::core::events::{Event, ItemCounts, Observer, Observers};
-use flowrun::core::execute::{Outputs, Resources, Run, RunOptions, bind, execute};
+use flowrun::core::execute::{Execution, Outputs, Resources, Run, RunOptions, bind, execute};
 use flowrun::core::flow::Compiled;
-use flowrun::core::journal::Journal;
+use flowrun::core::journal::{Journal, MemoryJournal};
 use flowrun::core::registry::Registry;
 use flowrun::core::value::Value;
 use flowrun::llm::{Binder, Environment, HttpClient, ModelConfig};
 use flowrun::steps::{Files, Models, Stores};
 use flowrun::yaml::{ParseOptions, parse};
+use futures::future::BoxFuture;
+use serde_json::Value as Json;
 use tempfile::TempDir;
 
 /// Parses and compiles a flow; warnings of both are among the compiled flow's.
@@ -32,6 +35,7 @@ pub(crate) struct Engine {
     resources: Resources,
     options: RunOptions,
     journal: Option<Arc<dyn Journal>>,
+    answers: Option<Arc<Script>>,
     maps: Arc<Maps>,
     /// Where it writes; gone after the test.
     _working: TempDir,
@@ -62,6 +66,7 @@ impl Engine {
             resources: resources.with(Arc::new(stores)),
             options: RunOptions::default(),
             journal: None,
+            answers: None,
             maps: Arc::default(),
             _working: working,
         }
@@ -91,12 +96,27 @@ impl Engine {
         self
     }
 
-    /// Runs it, on several threads.
+    /// Questions are answered by these, one after the other.
+    pub(crate) fn answers(mut self, answers: Vec<Json>) -> Self {
+        self.answers = Some(Arc::new(Script(Mutex::new(answers.into()))));
+        self
+    }
+
+    /// Runs it to its end, on several threads.
     pub(crate) fn run(&self, inputs: BTreeMap<String, Value>) -> Result<Outputs, StepError> {
+        self.execute(inputs)?.finished()
+    }
+
+    /// Runs it as far as it goes, on several threads.
+    pub(crate) fn execute(&self, inputs: BTreeMap<String, Value>) -> Result<Execution, StepError> {
         let inputs = bind(&self.compiled.flow, inputs).unwrap_or_else(|wrong| panic!("{wrong:?}"));
         let mut run = Run::new(self.options.clone())
             .resources(self.resources.clone())
             .observers(Observers::new().with(self.maps.clone()));
+        self.maps.said.lock().unwrap().clear();
+        if let Some(answers) = &self.answers {
+            run = run.answers(answers.clone());
+        }
         if let Some(journal) = &self.journal {
             run = run.journal(Arc::clone(journal));
         }
@@ -104,22 +124,63 @@ impl Engine {
         runtime.block_on(execute(&self.compiled.flow, inputs, &Arc::new(run)))
     }
 
+    /// Runs it again and again over one journal, each time with the answer to the question that it waited for.
+    pub(crate) fn by_waiting(
+        mut self,
+        inputs: BTreeMap<String, Value>,
+        answers: &[Json],
+    ) -> Result<Execution, StepError> {
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+        self.journal = Some(Arc::clone(&journal));
+        for given in answers {
+            match self.execute(inputs.clone())? {
+                Execution::Waiting(questions) => {
+                    futures::executor::block_on(answer(&*journal, &questions[0], given))?;
+                }
+                ended => return Ok(ended),
+            }
+        }
+        self.execute(inputs)
+    }
+
     /// How the items of the maps of the top flow have ended, in the order in which the maps ended.
     pub(crate) fn maps(&self) -> Vec<ItemCounts> {
-        self.maps.0.lock().unwrap().clone()
+        self.maps.ended.lock().unwrap().clone()
+    }
+
+    /// What was said in the last run, with the role of each message.
+    pub(crate) fn said(&self) -> Vec<(String, String)> {
+        self.maps.said.lock().unwrap().clone()
     }
 }
 
-/// Keeps what the maps of the top flow tell at their end.
+/// Answers questions in their order; none when all are used.
+struct Script(Mutex<VecDeque<Json>>);
+
+impl Answers for Script {
+    fn answer<'a>(&'a self, _: &'a Question) -> BoxFuture<'a, Result<Option<Json>, StepError>> {
+        let next = self.0.lock().unwrap().pop_front();
+        Box::pin(std::future::ready(Ok(next)))
+    }
+}
+
+/// Keeps what the maps of the top flow tell at their end, and what is said.
 #[derive(Default)]
-struct Maps(Mutex<Vec<ItemCounts>>);
+struct Maps {
+    ended: Mutex<Vec<ItemCounts>>,
+    said: Mutex<Vec<(String, String)>>,
+}
 
 impl Observer for Maps {
     fn on(&self, event: &Event<'_>) {
-        if let Event::MapFinished { at, counts, .. } = event
-            && at.depth() == 0
-        {
-            self.0.lock().unwrap().push((*counts).clone());
+        match event {
+            Event::MapFinished { at, counts, .. } if at.depth() == 0 => {
+                self.ended.lock().unwrap().push((*counts).clone());
+            }
+            Event::Said { message, .. } => {
+                self.said.lock().unwrap().push((message.role.to_string(), message.content.to_string()));
+            }
+            _ => {}
         }
     }
 }

@@ -117,7 +117,7 @@ codes! {
         "The document says something that this program knows and does nothing about, or does otherwise; the message says which. The flow runs.";
     /// An exception that nothing here raises.
     NO_SUCH_EXCEPTION = "W0405", "an exception that nothing raises here",
-        "`except_on` names a class of exceptions. Errors have codes here, such as `model.truncated`, so that this branch is never taken; `catch_all_exceptions` catches every error.";
+        "A key of `except_on` is the class of an error as a tool says it, such as `ValueError`, or a code such as `model.truncated`. This is neither, so that its branch is never taken; `catch_all_exceptions` catches every error.";
     /// A node that is never reached.
     UNREACHED = "W0406", "a node that is never reached",
         "No way from the start leads to the node. It is left out.";

@@ -67,6 +67,11 @@ pub(crate) const PROVIDERS: Family = Family {
 
 pub(crate) const PROMPTS: Family = Family { what: "a prompt template", kinds: &["PluginPromptTemplate"] };
 
+pub(crate) const TOOLS: Family = Family {
+    what: "a tool",
+    kinds: &["ServerTool", "ClientTool", "RemoteTool", "MCPTool", "BuiltinTool", "PluginToolFromToolBox"],
+};
+
 pub(crate) const CONNECTIONS: Family =
     Family { what: "a connection", kinds: &["TlsPostgresDatabaseConnectionConfig"] };
 

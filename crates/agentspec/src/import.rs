@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Spanned};
 use flowrun_core::node::Node;
-use flowrun_core::spec::{DatastoreSpec, DefinitionSpec, FlowSpec};
+use flowrun_core::spec::{DatastoreSpec, DefinitionSpec, FlowSpec, ToolSpec};
 
 use crate::component::{Component, FLOWS, unsupported};
 use crate::document::{Document, REFERENCE, first_line, tree};
@@ -41,6 +41,7 @@ pub(crate) struct Importer<'a> {
     pub(crate) specs: RefCell<Vec<FlowSpec>>,
     pub(crate) models: RefCell<Definitions<DefinitionSpec>>,
     pub(crate) datastores: RefCell<Definitions<DatastoreSpec>>,
+    pub(crate) tools: RefCell<Definitions<ToolSpec>>,
 }
 
 pub(crate) fn import(text: &[u8], options: &ImportOptions<'_>) -> Result<Imported, Diagnostics> {
@@ -68,10 +69,11 @@ pub(crate) fn import(text: &[u8], options: &ImportOptions<'_>) -> Result<Importe
         specs: RefCell::default(),
         models: RefCell::default(),
         datastores: RefCell::default(),
+        tools: RefCell::default(),
     };
     importer.doc.check_version(&root);
     let top = importer.top(&root);
-    let Importer { doc, specs, models, datastores, .. } = importer;
+    let Importer { doc, specs, models, datastores, tools, .. } = importer;
     let (problems, secrets) = doc.finish();
     found.extend(problems);
     let warnings = found.sorted().into_result()?;
@@ -80,6 +82,7 @@ pub(crate) fn import(text: &[u8], options: &ImportOptions<'_>) -> Result<Importe
             spec.flows = inner.into_iter().map(|flow| (flow.name.clone(), flow)).collect();
             spec.models = models.into_inner().specs;
             spec.datastores = datastores.into_inner().specs;
+            spec.tools = tools.into_inner().specs;
             Ok(Imported { spec, warnings, secrets })
         }
         None => Err(warnings),

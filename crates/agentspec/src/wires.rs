@@ -1,19 +1,20 @@
 //! From the nodes and edges of a flow to steps that are wired.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use flowrun_core::diagnostics::{Diagnostic, Span, Spanned};
 use flowrun_core::node::Node;
 use flowrun_core::spec::{
-    ContextSpec, FlowSpec, InputSpec, Next, OutputSpec, PortSpec, Provider, Reference, StepSpec, Target,
-    VariableSpec, Wire, WireKind, Wiring,
+    ContextSpec, FlowSpec, InputSpec, LimitsSpec, Next, OutputSpec, PortSpec, Provider, Reference, StepSpec,
+    Target, VariableSpec, Wire, WireKind, Wiring,
 };
 use flowrun_core::value::Value;
 use serde_json::{Map, Value as Json};
 
 use crate::castable::Shape;
 use crate::codes;
-use crate::component::{Component, PROVIDERS, unsupported};
+use crate::component::{Component, PROVIDERS, TOOLS};
 use crate::config::Config;
 use crate::document::first_line;
 use crate::flow::{Data, Draught, Inner, Member, Origin, Role};
@@ -39,24 +40,19 @@ impl<'a> Importer<'a> {
     }
 
     fn provider(&self, c: Component<'a>) -> Option<ProviderHere<'a>> {
-        let common = ["inputs", "outputs", "branches", "value", "flow", "output_names"];
         let declared = self.doc.properties(c, "outputs").unwrap_or_default();
         let [output] = declared.as_slice() else {
-            if c.kind == "PluginToolContextProvider" {
-                self.doc.report(unsupported(c));
-            } else {
-                let message = format!("`{}` gives one value, and names it under `outputs`", c.name());
-                self.doc.error(codes::BAD_COMPONENT, message, c.name_span());
-            }
+            let message = format!("`{}` gives one value, and names it under `outputs`", c.name());
+            self.doc.error(codes::BAD_COMPONENT, message, c.name_span());
             return None;
         };
         let provider = match c.kind {
             "PluginConstantContextProvider" => {
-                self.doc.known_fields(c, &common);
+                self.doc.known_fields(c, &["inputs", "outputs", "branches", "value"]);
                 Provider::Value(self.doc.get(c, "value").map_or(Value::Null, Node::to_value))
             }
             "PluginFlowContextProvider" => {
-                self.doc.known_fields(c, &common);
+                self.doc.known_fields(c, &["inputs", "outputs", "branches", "flow", "output_names"]);
                 let inner = self.needed_flow(c, "flow")?;
                 let name = match self.doc.list(c, "output_names") {
                     [] => output.title.as_str(),
@@ -78,8 +74,14 @@ impl<'a> Importer<'a> {
                 }
             }
             _ => {
-                self.doc.report(unsupported(c));
-                return None;
+                self.doc.known_fields(c, &["inputs", "outputs", "branches", "tool", "output_name"]);
+                let tool = self.doc.needed(c, "tool", &TOOLS)?;
+                let (name, _, results) = self.tool(tool)?;
+                let several = (results.len() > 1).then_some(&output.title);
+                Provider::Tool {
+                    tool: Spanned::new(name, first_line(c.span_of("tool"))),
+                    output: several.map(|name| Spanned::new(name.clone(), first_line(c.span_of("output_name")))),
+                }
             }
         };
         Some(ProviderHere { c, output: output.clone(), provider })
@@ -109,7 +111,7 @@ impl<'a> Importer<'a> {
             outputs: Some(outputs.iter().map(output_spec).collect()),
             variables: variables.iter().map(variable_spec).collect(),
             context: providers.into_iter().map(context_spec).collect(),
-            max_steps: own_max_steps(c),
+            limits: own_limits(c),
             seed: own_seed(c),
             wiring: if data.is_none() { Wiring::ByName } else { Wiring::Explicit },
             steps,
@@ -127,11 +129,18 @@ impl<'a> Importer<'a> {
     }
 }
 
-/// How many steps a visit of the flow may take, where our own metadata says so.
-fn own_max_steps(c: Component<'_>) -> Option<Spanned<u64>> {
-    let node = c.own("max_steps")?;
-    let most = node.to_value().as_i64().and_then(|n| u64::try_from(n).ok())?;
-    Some(Spanned::new(most, node.span.clone()))
+/// What a visit of the flow may use, where our own metadata says so.
+fn own_limits(c: Component<'_>) -> LimitsSpec {
+    let limits = c.own("limits");
+    let number = |key: &str| limits?.get(key)?.to_value().as_i64().and_then(|n| u64::try_from(n).ok());
+    let time = |key: &str| Duration::try_from_secs_f64(limits?.get(key)?.to_value().as_f64()?).ok();
+    LimitsSpec {
+        max_steps: number("max_steps"),
+        max_calls: number("max_calls"),
+        max_tokens: number("max_tokens"),
+        timeout: time("timeout"),
+        step_timeout: time("step_timeout"),
+    }
 }
 
 /// The input that gives the run's seed, where our own metadata names one.

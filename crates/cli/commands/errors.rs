@@ -7,9 +7,11 @@ use flowrun_llm::ModelErrorKind;
 use super::{Stop, print_out};
 
 mod outside;
+mod talk;
 mod tools;
 
 use outside::{HTTP, STORES};
+use talk::{LIMITS, TALK};
 use tools::TOOLS;
 
 /// The page: every code that a person can meet, with what it means and what to do.
@@ -119,6 +121,8 @@ const RUN_CODES: &[(&str, Codes)] = &[
     ("Prompts", PROMPTS),
     ("Texts", TEXTS),
     ("Choices", CHOICE),
+    ("Conversations", TALK),
+    ("Limits", LIMITS),
     ("Requests over HTTP", HTTP),
     ("Datastores and search", STORES),
     ("Tools", TOOLS),
@@ -169,7 +173,10 @@ const STEPS: Codes = &[
         "the flow ended on a path that does not give one of its outputs. Give it on that path too, or leave it out of \
          `outputs:`.",
     ),
-    ("run.interrupted", "the run was told to stop, by Ctrl-C or by the program around it. No step is at fault."),
+    (
+        "run.interrupted",
+        "the run was told to stop: by Ctrl-C, by the program around it, or by the time limit of the flow. No step is at fault.",
+    ),
 ];
 
 const TABLES: Codes = &[
@@ -521,7 +528,7 @@ mod tests {
     /// All sources of the program but this table and the model server for tests.
     fn sources() -> Vec<PathBuf> {
         let crates = Path::new(ROOT).join("crates");
-        let below = ["core", "yaml", "net", "llm", "data", "stores", "tools", "steps", "journal"];
+        let below = ["core", "yaml", "agentspec", "net", "llm", "data", "stores", "tools", "steps", "journal"];
         let mut folders: Vec<PathBuf> = below.map(|name| crates.join(name).join("src")).into();
         folders.push(crates.join("cli"));
         let mut files = Vec::new();

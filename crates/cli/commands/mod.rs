@@ -5,6 +5,7 @@ mod completions;
 mod errors;
 mod graph;
 mod init;
+mod reply;
 mod resume;
 mod run;
 mod runs;
@@ -26,6 +27,8 @@ use crate::render::Screen;
 
 /// Exit code: an error, or every item failed.
 pub(crate) const FAILED: u8 = 1;
+/// Exit code: the run waits for a person.
+pub(crate) const WAITS: u8 = 3;
 /// Exit code: nothing was started.
 pub(crate) const NOT_STARTED: u8 = 2;
 
@@ -83,6 +86,7 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
         None => run::run(registry, &cli.run, &screen, cli.global.verbose),
         Some(Command::Resume(args)) => resume::resume(registry, &args, &screen, cli.global.verbose),
         Some(Command::Retry(args)) => resume::retry(registry, &args, &screen, cli.global.verbose),
+        Some(Command::Reply(args)) => reply::reply(registry, &args, &screen, cli.global.verbose),
         Some(Command::Runs { json }) => runs::list(json),
         Some(Command::Show { run, failures }) => runs::show(run.as_deref(), failures),
         Some(Command::Compact { run }) => runs::compact(run.as_deref(), &screen),

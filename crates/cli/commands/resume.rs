@@ -7,22 +7,22 @@ use flowrun_journal::{OpenOptions, RunFolder, Status};
 use super::run::{Kept, asked_again, prepare, run_prepared};
 use super::runs::{locate, stopped};
 use super::{Stop, print_out};
-use crate::args::{KeepArgs, ResumeArgs};
+use crate::args::{GoOnArgs, KeepArgs, ResumeArgs};
 use crate::render::Screen;
 
 pub(super) fn resume(registry: &Registry, args: &ResumeArgs, screen: &Screen, verbose: u8) -> Result<(), Stop> {
     let folder = open(args)?;
     let state = folder.state().map_err(stopped)?;
     if state.is_some_and(|state| state.status == Status::Finished) {
-        if args.json {
+        if args.go_on.json {
             return print_out(&format!("{}\n", serde_json::json!({"run": folder.id(), "status": "finished"})));
         }
-        if !args.quiet {
+        if !args.go_on.quiet {
             screen.line(&format!("run {} has finished; nothing is left to do", folder.id()));
         }
         return Ok(());
     }
-    go_on(registry, folder, args, screen, verbose, OpenOptions::default())
+    go_on(registry, folder, &args.go_on, screen, verbose, OpenOptions::default())
 }
 
 pub(super) fn retry(registry: &Registry, args: &ResumeArgs, screen: &Screen, verbose: u8) -> Result<(), Stop> {
@@ -33,7 +33,7 @@ pub(super) fn retry(registry: &Registry, args: &ResumeArgs, screen: &Screen, ver
         return Err(stop.help(format!("`flowrun show {}` says how it stands", folder.id())));
     }
     let options = OpenOptions { drop_failed: true, ..OpenOptions::default() };
-    go_on(registry, folder, args, screen, verbose, options)
+    go_on(registry, folder, &args.go_on, screen, verbose, options)
 }
 
 fn open(args: &ResumeArgs) -> Result<RunFolder, Stop> {
@@ -42,10 +42,10 @@ fn open(args: &ResumeArgs) -> Result<RunFolder, Stop> {
     RunFolder::open(&path).map_err(stopped)
 }
 
-fn go_on(
+pub(super) fn go_on(
     registry: &Registry,
     folder: RunFolder,
-    args: &ResumeArgs,
+    args: &GoOnArgs,
     screen: &Screen,
     verbose: u8,
     options: OpenOptions,
@@ -72,8 +72,10 @@ fn go_on(
         return Err(Stop::usage(message).help(help));
     }
     let text = from_stdin.then(|| folder.run.flow.text.clone());
+    let said = folder.state().map_err(stopped)?.map_or(0, |state| state.said);
     let prepared = prepare(registry, &again, screen, text.as_deref())?;
     let options = OpenOptions { durable: args.durable, ..options };
-    let kept = Kept::again(folder, options, &prepared, &again, args.accept_changes)?;
+    let mut kept = Kept::again(folder, options, &prepared, &again, args.accept_changes)?;
+    kept.already_said = said;
     run_prepared(prepared, &again, Some(kept), screen, verbose)
 }

@@ -6,6 +6,7 @@ mod models;
 mod output;
 mod side_files;
 mod signals;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -13,16 +14,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use flowrun_core::error::{INTERRUPTED, StepError};
+use flowrun_core::conversation::Question;
+use flowrun_core::error::{INTERRUPTED, StepError, WAITING};
 use flowrun_core::events::{Observers, Usage};
-use flowrun_core::execute::{Outputs, Resources, Run, RunOptions, Stop as StopRun, execute};
+use flowrun_core::execute::{Execution, Outputs, Resources, Run, RunOptions, Stop as StopRun, execute};
 use flowrun_core::journal::{Journal, MemoryJournal};
 use flowrun_core::registry::Registry;
 use flowrun_core::value::Value;
 use flowrun_steps::{Files, Stores};
 use serde_json::{Map, json};
 
-use super::{FAILED, Stop, print_out};
+use super::reply::wanted;
+use super::{FAILED, Stop, WAITS, print_out};
 use crate::args::RunArgs;
 use crate::load::{Around, Loaded, bind_stores, check_files, load, load_text};
 use crate::render::{Screen, plural, thousands};
@@ -32,6 +35,7 @@ pub(super) use durable::{Kept, asked_again};
 use models::Bound;
 use output::Writers;
 use signals::Signals;
+use terminal::Terminal;
 
 /// Everything that is known before the first step runs.
 pub(super) struct Prepared {
@@ -140,10 +144,14 @@ async fn go(
         }
         None => Arc::new(MemoryJournal::new()),
     };
+    let mut asked = None;
     if talks {
         let terminal = std::io::stderr().is_terminal();
         let names = flow.steps.iter().map(|s| &*s.name);
-        observers = observers.with(Arc::new(Progress::new(screen.clone(), terminal, verbose > 0, names)));
+        let said = kept.as_ref().map_or(0, |kept| kept.already_said);
+        let progress = Arc::new(Progress::new(screen.clone(), terminal, verbose > 0, names).after(said));
+        asked = Terminal::find(&progress);
+        observers = observers.with(progress);
     }
     let stop = Arc::new(StopRun::default());
     let described = models.described();
@@ -163,10 +171,14 @@ async fn go(
         allow_stdio_mcp: args.allow_stdio_mcp,
     };
     let run = Run::new(options).resources(resources).observers(observers).journal(journal).stop(Arc::clone(&stop));
+    let run = match asked {
+        Some(terminal) => run.answers(Arc::new(terminal)),
+        None => run,
+    };
     let run = Arc::new(run);
     let signals = Signals::listen(&stop, screen, talks).map_err(Stop::usage)?;
     let began = Instant::now();
-    let ended = execute(&flow, inputs, &run).await;
+    let (ended, questions) = outcome(execute(&flow, inputs, &run).await);
     let took = began.elapsed();
     let mut report = Report {
         loaded: &loaded,
@@ -177,6 +189,7 @@ async fn go(
         record: &record,
         files: &files,
         ended: &ended,
+        questions: &questions,
         failures_file: None,
         kept: kept.as_ref(),
     };
@@ -198,8 +211,10 @@ async fn go(
     } else if talks {
         report.summary(screen, took);
     }
-    if let Err(error) = &ended {
-        report.failure(screen, error);
+    match &ended {
+        Err(error) if error.code == WAITING => report.waiting(screen),
+        Err(error) => report.failure(screen, error),
+        Ok(_) => {}
     }
     if let Some(kept) = &kept
         && let Err(error) = kept.close(&report)
@@ -210,8 +225,24 @@ async fn go(
     Ok(code)
 }
 
+/// The outputs, or why there are none, with what the run waits for.
+fn outcome(ended: Result<Execution, StepError>) -> (Result<Outputs, StepError>, Vec<Question>) {
+    match ended {
+        Ok(Execution::Waiting(questions)) => {
+            (Err(StepError::new(WAITING, "the run waits for an answer")), questions)
+        }
+        Ok(ended) => (ended.finished(), Vec::new()),
+        Err(error) => (Err(error), Vec::new()),
+    }
+}
+
 fn code_of(error: &StepError, signals: &Signals) -> u8 {
-    if error.code == INTERRUPTED { signals.exit_code() } else { FAILED }
+    match &*error.code {
+        // A limit of the flow stops it too, without a signal.
+        INTERRUPTED => signals.exit_code().unwrap_or(FAILED),
+        WAITING => WAITS,
+        _ => FAILED,
+    }
 }
 
 fn header(screen: &Screen, name: &str, kept: Option<&Kept>, seed: u64, models: &Bound, preview: Option<u64>) {
@@ -238,6 +269,8 @@ struct Report<'a> {
     record: &'a Record,
     files: &'a Files,
     ended: &'a Result<Outputs, StepError>,
+    /// What it waits for.
+    questions: &'a [Question],
     /// Where the items that failed are listed.
     failures_file: Option<PathBuf>,
     /// Where it is kept.
@@ -265,7 +298,8 @@ impl Report<'_> {
     }
 
     fn json(&self, took: std::time::Duration) -> serde_json::Value {
-        let error = self.ended.as_ref().err().map(|error| {
+        let failed = self.ended.as_ref().err().filter(|error| error.code != WAITING);
+        let error = failed.map(|error| {
             json!({
                 "code": error.code,
                 "message": error.message,
@@ -277,8 +311,10 @@ impl Report<'_> {
             "run": self.kept.map(Kept::id),
             "flow": &*self.loaded.compiled.flow.name,
             "seed": self.seed,
-            "status": if error.is_none() { "finished" } else { "failed" },
+            "status": self.status(),
             "error": error,
+            "questions": self.questions,
+            "messages": self.record.messages(),
             "end": self.ended.as_ref().ok().and_then(|o| o.end.as_deref()),
             "outputs": self.outputs(),
             "files": self.files.written(),
@@ -289,6 +325,15 @@ impl Report<'_> {
             "usage": self.run.usage(),
             "seconds": took.as_secs_f64(),
         })
+    }
+
+    fn status(&self) -> &'static str {
+        match self.ended {
+            Ok(_) => "finished",
+            Err(error) if error.code == WAITING => "waiting",
+            Err(error) if error.code == INTERRUPTED => "stopped",
+            Err(_) => "failed",
+        }
     }
 
     fn summary(&self, screen: &Screen, took: std::time::Duration) {
@@ -320,6 +365,7 @@ impl Report<'_> {
             (Ok(_), Some(rows)) => format!("{} in", plural(rows, "row")),
             (Ok(_), None) => "done in".to_owned(),
             (Err(error), _) if error.code == INTERRUPTED => "stopped after".to_owned(),
+            (Err(error), _) if error.code == WAITING => "waiting after".to_owned(),
             (Err(_), _) => "failed after".to_owned(),
         };
         screen.line(&format!("{what} {}{}", clock(took), self.used(usage)));
@@ -352,6 +398,23 @@ impl Report<'_> {
             again => format!(" (+{} tries)", thousands(again)),
         };
         format!("   model calls {}{tries}   tokens {tokens}   cost –{offline}", thousands(usage.calls))
+    }
+
+    /// What the run waits for, and how it is answered.
+    fn waiting(&self, screen: &Screen) {
+        let id = self.kept.map(Kept::id);
+        for question in self.questions {
+            let (what, how) = wanted(&question.kind, id.unwrap_or("RUN"));
+            screen.line("");
+            screen.line(&format!("`{}` waits for {what}", question.at));
+            match id {
+                Some(_) if self.questions.len() > 1 => screen.line(&format!("  {how} --to '{}'", question.at)),
+                Some(_) => screen.line(&format!("  {how}")),
+                None => {
+                    screen.line("  nothing of this run is kept, so it cannot be answered; run it at a terminal");
+                }
+            }
+        }
     }
 
     fn failure(&self, screen: &Screen, error: &StepError) {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flowrun_core::address::Address;
+use flowrun_core::conversation::{Message, Role};
 use flowrun_core::events::{Event, ItemCounts, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
@@ -24,6 +25,8 @@ pub(crate) struct Progress {
     inner: bool,
     width: usize,
     maps: Mutex<Vec<(Address, Arc<Moving>)>>,
+    /// Messages that a person has seen before.
+    seen: AtomicU64,
 }
 
 /// A map that runs.
@@ -63,7 +66,36 @@ impl Progress {
         names: impl Iterator<Item = &'n str>,
     ) -> Self {
         let width = names.map(|n| n.chars().count()).max().unwrap_or(0).min(WIDEST_NAME);
-        Self { screen, terminal, inner, width, maps: Mutex::default() }
+        Self { screen, terminal, inner, width, maps: Mutex::default(), seen: AtomicU64::new(0) }
+    }
+
+    /// Does not show so many messages of the conversation, which an earlier process has shown.
+    #[must_use]
+    pub(crate) fn after(mut self, seen: u64) -> Self {
+        self.seen = AtomicU64::new(seen);
+        self
+    }
+
+    /// Keeps the bar away while something else uses the screen.
+    pub(crate) fn paused<T>(&self, act: impl FnOnce() -> T) -> T {
+        let bar = self.maps().iter().find_map(|(_, m)| m.bar.clone());
+        match bar {
+            Some(bar) => bar.suspend(act),
+            None => act(),
+        }
+    }
+
+    /// A message for the person, who knows what they wrote themselves.
+    fn said(&self, at: &Address, message: &Message) {
+        // Finished items say nothing again, so only messages outside of items can be counted.
+        let seen = at.item().is_none()
+            && self.seen.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok();
+        if seen || message.role == Role::User {
+            return;
+        }
+        let whose = if message.role == Role::Agent { String::new() } else { format!("({}) ", message.role) };
+        let text = message.content.trim_end().replace('\n', &format!("\n{}", " ".repeat(self.width + 4)));
+        self.line(&at.to_string(), &format!("{whose}{text}"));
     }
 
     fn line(&self, name: &str, text: &str) {
@@ -259,6 +291,7 @@ impl Observer for Progress {
             Event::StepFailed { at, error } if self.inner => {
                 self.line(&at.to_string(), &format!("failed: {}", error.message));
             }
+            Event::Said { at, message } => self.said(at, message),
             Event::Note { at, text } if at.depth() == 0 || self.inner => self.line(&at.to_string(), text),
             _ => {}
         }

@@ -62,6 +62,11 @@ impl StepError {
         self
     }
 
+    /// Whether nothing has failed: the run was told to stop, or waits. No retry, catch or error policy looks at it.
+    pub fn is_stop(&self) -> bool {
+        self.code == INTERRUPTED || self.code == WAITING
+    }
+
     /// Whether a pattern of `retry_on` names it: the code itself, or its kind, as in `model.*`.
     pub fn matches(&self, pattern: &str) -> bool {
         match pattern.strip_suffix('*') {
@@ -73,6 +78,9 @@ impl StepError {
 
 /// The code of a run that was told to stop.
 pub const INTERRUPTED: &str = "run.interrupted";
+
+/// The code of a run that waits for an answer.
+pub const WAITING: &str = "run.waiting";
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
+use crate::conversation::Message;
 use crate::error::StepError;
 
 /// What calls of models used. Everything is counted, retried calls too.
@@ -140,6 +141,13 @@ pub enum Event<'a> {
         prompt: &'a [(String, String)],
         /// The reply.
         reply: &'a str,
+    },
+    /// A message of the conversation.
+    Said {
+        /// The step's address.
+        at: &'a Address,
+        /// What was said.
+        message: &'a Message,
     },
     /// A step says something that a person may want to know.
     Note {

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::diagnostics::{Diagnostics, Span};
 use crate::signature::{Port, Signature};
@@ -76,6 +77,28 @@ impl fmt::Debug for ModelDefinition {
     }
 }
 
+/// What one visit of a flow may use, everything below it included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many steps it may take; those of flows below it are theirs.
+    pub max_steps: u64,
+    /// How many calls of models.
+    pub max_calls: Option<u64>,
+    /// How many tokens, of prompts and replies. Calls in flight are finished.
+    pub max_tokens: Option<u64>,
+    /// How long it may take. At the top: how long before no more items are taken and no more steps begun.
+    pub timeout: Option<Duration>,
+    /// How long each of its steps may take.
+    pub step_timeout: Option<Duration>,
+}
+
+impl Limits {
+    /// Whether anything but the number of steps is bounded for the whole visit.
+    pub(crate) fn bounds_use(&self) -> bool {
+        self.max_calls.is_some() || self.max_tokens.is_some() || self.timeout.is_some()
+    }
+}
+
 /// A compiled flow.
 pub struct Flow {
     /// Its name.
@@ -96,8 +119,10 @@ pub struct Flow {
     pub providers: Vec<Arc<FlowProvider>>,
     /// Its steps in the order written; the first one begins.
     pub steps: Vec<FlowStep>,
-    /// How many steps one visit may take.
-    pub max_steps: u64,
+    /// What one visit may use.
+    pub limits: Limits,
+    /// Whether a step in it, at any depth, may wait for a person.
+    pub waits: bool,
     /// The input that gives the run's seed.
     pub seed_input: Option<String>,
     pub(crate) output_names: Arc<[Arc<str>]>,
@@ -198,6 +223,11 @@ impl FlowStep {
     /// The references from which parts of its configuration come while the flow runs, `inputs.rows`.
     pub fn late_references(&self) -> impl Iterator<Item = &str> {
         self.late.iter().map(|(reference, _)| reference.as_str())
+    }
+
+    /// Whether it, or a step of a flow that it runs, may wait for a person.
+    pub fn waits(&self) -> bool {
+        self.signature.waits || self.flows.values().any(|flow| flow.waits)
     }
 
     /// Whether it ends the flow.

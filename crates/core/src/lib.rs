@@ -6,6 +6,7 @@
 pub mod address;
 pub mod cast;
 pub mod compile;
+pub mod conversation;
 pub mod diagnostics;
 pub mod error;
 pub mod events;

@@ -184,6 +184,8 @@ pub struct Signature {
     /// Whether it stands for the beginning of its flow: it may only be the first step, and a name that it alone gives is
     /// no output of a flow that lists none.
     pub begins: bool,
+    /// Whether it may wait for a person, who answers one question after another.
+    pub waits: bool,
     /// Of these pairs of table inputs, the second was mapped from rows of the first.
     pub joins: Vec<(String, String)>,
     /// Table inputs whose rows past their length are read.

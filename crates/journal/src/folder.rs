@@ -162,9 +162,12 @@ pub struct RunState {
     pub maps: Value,
     /// What its calls used.
     pub usage: Value,
-    /// The question that it waits for an answer to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub question: Option<Value>,
+    /// The questions that it waits for answers to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<Value>,
+    /// How many messages a person has seen.
+    #[serde(default)]
+    pub said: u64,
     /// When, in seconds since 1970.
     pub ended: u64,
 }

@@ -4,7 +4,7 @@ use flowrun_core::address::FrameKind;
 use flowrun_core::cast::cast;
 use flowrun_core::compile::{FlowPorts, Scope};
 use flowrun_core::diagnostics::Diagnostics;
-use flowrun_core::error::{INTERRUPTED, StepError};
+use flowrun_core::error::StepError;
 use flowrun_core::execute::StepCx;
 use flowrun_core::ports::Ports;
 use flowrun_core::signature::{Port, Signature};
@@ -30,9 +30,9 @@ const REST: &str = "default_exception_branch";
 pub(crate) struct Catch {
     /// The flow, by its name under `flows:`.
     flow: String,
-    /// Errors, by code (`extract.missing`), status of HTTP (`429`, `5xx`) or kind (`model.*`), each with the branch that
-    /// it takes. A code goes before a status, a status before a class of them, and that before a kind; of several kinds
-    /// the first.
+    /// Errors, by code (`extract.missing`), status of HTTP (`429`, `5xx`), kind (`model.*`) or the class that a tool
+    /// says (`ValueError`), each with the branch that it takes. The class of a tool goes before a code, a code before a
+    /// status, a status before a class of them, and that before a kind; of several kinds the first.
     #[serde(default)]
     except_on: IndexMap<String, String>,
     /// Whether every other error takes the branch `default_exception_branch`.
@@ -89,7 +89,7 @@ impl Catch {
 
     /// The branch that an error takes; none where it is not caught.
     fn branch_of(&self, error: &StepError) -> Option<&str> {
-        if error.fatal || error.code == INTERRUPTED {
+        if error.fatal || error.is_stop() {
             return None;
         }
         let names = self.except_on.iter().filter_map(|(name, branch)| Some((ErrorName::parse(name)?, branch)));
@@ -180,6 +180,7 @@ impl Step for Catch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flowrun_core::error::INTERRUPTED;
 
     #[test]
     fn the_code_goes_before_its_kind_and_a_fatal_error_passes() {

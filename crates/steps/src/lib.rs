@@ -3,6 +3,7 @@
 mod add_columns;
 mod branch;
 mod catch;
+mod chat_history;
 mod choice;
 mod compare_tables;
 mod complete;
@@ -23,16 +24,19 @@ mod filled;
 mod filter_rows;
 mod flow;
 mod http;
+mod input_message;
 mod jq;
 mod json_text;
 mod map;
 pub mod models;
+mod output_message;
 mod parallel;
 mod parse_verdict;
 mod prompt;
 mod read_table;
 mod read_variable;
 mod regex;
+mod rephrase;
 mod retry;
 mod sample_rows;
 mod search;
@@ -85,6 +89,9 @@ pub fn registry() -> Registry {
         .with::<variables::VariablesStep>()
         .with::<template::TemplateStep>()
         .with::<prompt::Prompt>()
+        .with::<input_message::InputMessage>()
+        .with::<output_message::OutputMessage>()
+        .with::<chat_history::ChatHistory>()
         .with::<extract::Extract>()
         .with::<extract_json::ExtractJson>()
         .with::<regex::RegexStep>()

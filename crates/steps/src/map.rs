@@ -120,6 +120,11 @@ impl Map {
                 wrong.push(scope.bad(&["unpack", name], message));
             }
         }
+        if let (true, Late::Now(Parallel(2..))) = (inner.waits, &self.parallel) {
+            let message =
+                format!("the flow `{}` may wait for a person, who answers one question at a time", self.flow);
+            wrong.push(scope.bad_key(&["parallel"], message).help("take `parallel` out"));
+        }
         if let Some(stop_after) = self.stop_after {
             wrong.extend(stop_after.check(scope, self.on_item_error));
         }

@@ -7,7 +7,7 @@ use flowrun_core::address::FrameKind;
 use flowrun_core::cast::castable;
 use flowrun_core::compile::{FlowPorts, Scope};
 use flowrun_core::diagnostics::Diagnostics;
-use flowrun_core::error::{INTERRUPTED, StepError};
+use flowrun_core::error::StepError;
 use flowrun_core::execute::{FlowEnd, Fork, StepCx};
 use flowrun_core::late::Late;
 use flowrun_core::ports::Ports;
@@ -134,7 +134,7 @@ impl RunParallel {
 
     /// Whether the error of a flow ends the step.
     fn ends_at(&self, error: &StepError) -> bool {
-        error.fatal || error.code == INTERRUPTED || self.on_error == OnFlowError::Fail
+        error.fatal || error.is_stop() || self.on_error == OnFlowError::Fail
     }
 
     /// What the flows gave, in the order written.
@@ -200,6 +200,11 @@ impl Step for RunParallel {
             let help = "rename it in one of the flows";
             wrong.push(scope.bad(&["flows", &place.to_string()], message).help(help));
         }
+        for (place, (flow, _)) in inner.iter().enumerate().filter(|(_, (_, ports))| ports.waits) {
+            let message = format!("the flow `{flow}` may wait for a person, who answers one question at a time");
+            let help = "run it by a `flow` step of its own";
+            wrong.push(scope.bad(&["flows", &place.to_string()], message).help(help));
+        }
         wrong.into_result()?;
         if self.on_error == OnFlowError::Collect {
             for port in &mut outputs {
@@ -221,8 +226,10 @@ impl Step for RunParallel {
         let mut waiting = self.flows.iter().enumerate();
         let mut running = JoinSet::new();
         let mut ended = Vec::with_capacity(self.flows.len());
+        let mut stopped = None;
         loop {
-            while running.len() < most
+            while stopped.is_none()
+                && running.len() < most
                 && let Some((place, name)) = waiting.next()
             {
                 let kind = FrameKind::Flow(name.as_str().into());
@@ -236,6 +243,8 @@ impl Step for RunParallel {
             }
             match running.join_next().await {
                 None => break,
+                // What is in flight is finished: a stopped run goes on, and would have to pay for it again.
+                Some(Ok((_, Err(error)))) if error.is_stop() => stopped = Some(error),
                 Some(Ok((_, Err(error)))) if self.ends_at(&error) => {
                     // Nothing of the others happens after the step has ended.
                     running.shutdown().await;
@@ -247,6 +256,9 @@ impl Step for RunParallel {
                     return Err(StepError::new("engine.worker", message));
                 }
             }
+        }
+        if let Some(stopped) = stopped {
+            return Err(stopped);
         }
         ended.sort_by_key(|(place, _)| *place);
         for (place, _) in ended.iter().filter(|(_, result)| result.is_ok()) {
@@ -262,7 +274,7 @@ mod tests {
 
     fn flow(inputs: Vec<Port>, outputs: &[&str]) -> FlowPorts {
         let outputs = outputs.iter().map(|name| Port::new(*name, Type::string())).collect();
-        FlowPorts { inputs, outputs, ends: Vec::new(), unnamed_end: true }
+        FlowPorts { inputs, outputs, ends: Vec::new(), unnamed_end: true, waits: false }
     }
 
     fn shown(ports: &[Port]) -> Vec<String> {

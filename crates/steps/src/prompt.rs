@@ -9,6 +9,7 @@ mod shape;
 use std::sync::OnceLock;
 
 use flowrun_core::compile::Scope;
+use flowrun_core::conversation::{Message as Said, Role as Speaker};
 use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::StepError;
 use flowrun_core::events::Event;
@@ -69,6 +70,9 @@ pub(crate) struct Prompt {
     /// Takes a reply that was cut short by `max_tokens` as it is.
     #[serde(default)]
     allow_truncated: bool,
+    /// Also says the reply, as a message of the conversation.
+    #[serde(default)]
+    send_message: bool,
     /// Gives the output `logprobs`: for each token how likely it was, and so many of the likeliest in its place.
     #[schemars(range(min = 0, max = 20))]
     top_logprobs: Option<u8>,
@@ -280,6 +284,14 @@ impl Prompt {
             }
             _ => {}
         }
+        if self.send_message && self.form().is_some() {
+            let message = "`send_message` says a reply that is text, not structured output";
+            wrong.push(
+                scope
+                    .bad_key(&["send_message"], message)
+                    .help("say what is to be said with an `output_message` step"),
+            );
+        }
         if self.top_logprobs.is_some() && self.form().is_some() {
             let message = "`top_logprobs` goes with a reply that is text, not with structured output";
             wrong.push(scope.bad_key(&["top_logprobs"], message));
@@ -369,6 +381,9 @@ impl Step for Prompt {
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
         let answer = self.ask(cx, &input).await?;
+        if self.send_message {
+            cx.post(&Said::new(Speaker::Agent, answer.text.as_str()))?;
+        }
         Ok(Outcome::next(answer.outputs.unwrap_or_else(|| cx.outputs(vec![answer.text.into()]))))
     }
 }

@@ -105,12 +105,14 @@ impl<'a> Importer<'a> {
     }
 }
 
-/// Whether a key of `except_on` is a code, a kind or a status; classes of Python are none.
+/// Whether a key of `except_on` is a code, a kind, a status, or the class of an error that a tool says.
 fn names_an_error(key: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let status = key.len() == 3 && key.starts_with(|c: char| c.is_ascii_digit());
     let code = key.contains('.')
-        && key.chars().all(|c| c.is_ascii_lowercase() || "._*".contains(c) || c.is_ascii_digit());
-    status || code
+        && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._*".contains(c));
+    let class = key.starts_with(|c: char| c.is_ascii_uppercase()) && key.chars().all(word);
+    status || code || class
 }
 
 /// What `WayFlow` takes for a value of a type that has no default.
@@ -146,8 +148,8 @@ mod tests {
             ("model.*", true),
             ("429", true),
             ("5xx", true),
-            ("ValueError", false),
-            ("Exception", false),
+            ("ValueError", true),
+            ("json.JSONDecodeError", false),
         ] {
             assert_eq!(names_an_error(key), is, "{key}");
         }

@@ -51,11 +51,11 @@ impl<'a> Importer<'a> {
             self.doc.error(codes::BAD_COMPONENT, message, c.name_span());
             return None;
         }
-        if self.doc.flag(c, "send_message", false) {
-            self.unsupported_value(c, "send_message", "true");
-        }
         let model = self.doc.needed(c, "llm_config", &LLMS).and_then(|llm| self.model(llm));
         let mut draft = Draft::new("prompt", c);
+        if self.doc.flag(c, "send_message", false) {
+            draft.config.set_at("send_message", true, c.span_of("send_message"));
+        }
         let inputs = match (plain, object) {
             (Some(template), _) => {
                 let inputs = self.jinja_inputs(template, &mut draft);

@@ -7,7 +7,9 @@ mod http;
 mod llm;
 mod map;
 mod stores;
+mod talk;
 mod texts;
+mod tool;
 mod variables;
 
 use flowrun_core::diagnostics::Span;
@@ -147,14 +149,7 @@ const EXTENDED_FIELDS: &[&str] = &["inputs", "outputs", "branches", "input_mappi
 const OTHERS: &[&str] = &[
     "StartNode",
     "EndNode",
-    "ToolNode",
-    "ExtendedToolNode",
     "ExtendedAgentNode",
-    "InputMessageNode",
-    "OutputMessageNode",
-    "PluginInputMessageNode",
-    "PluginOutputMessageNode",
-    "PluginGetChatHistoryNode",
     "Agent",
     "ExtendedAgent",
     "OciAgent",
@@ -164,20 +159,14 @@ const OTHERS: &[&str] = &[
     "ManagerWorkers",
     "PluginManagerWorkers",
     "SpecializedAgent",
-    "ServerTool",
-    "ClientTool",
-    "RemoteTool",
-    "MCPTool",
-    "BuiltinTool",
     "MCPToolBox",
     "PluginToolBox",
-    "PluginToolFromToolBox",
 ];
 
 /// Whether a type of component is one of Agent Spec or of `WayFlow`.
 pub(crate) fn is_known(kind: &str) -> bool {
-    use crate::component::{CONTROL_EDGES, DATA_EDGES, DATASTORES, FLOWS, LLMS, PROMPTS, PROVIDERS};
-    let families = [FLOWS, LLMS, DATASTORES, CONTROL_EDGES, DATA_EDGES, PROVIDERS, PROMPTS];
+    use crate::component::{CONTROL_EDGES, DATA_EDGES, DATASTORES, FLOWS, LLMS, PROMPTS, PROVIDERS, TOOLS};
+    let families = [FLOWS, LLMS, DATASTORES, CONTROL_EDGES, DATA_EDGES, PROVIDERS, PROMPTS, TOOLS];
     families.iter().any(|family| family.kinds.contains(&kind)) || OTHERS.contains(&kind) || reader(kind).is_some()
 }
 
@@ -192,6 +181,21 @@ fn reader<'a>(kind: &str) -> Option<(Reader<'a>, &'static [&'static str], bool)>
             &["llm_config", "prompt_template", "prompt_template_object", "send_message"],
             true,
         ),
+        "ToolNode" => (Importer::tool_node, &["tool"], false),
+        "ExtendedToolNode" => (Importer::tool_node, &["tool", "raise_exceptions"], true),
+        "InputMessageNode" => (Importer::input_node, &["message"], false),
+        "PluginInputMessageNode" => {
+            (Importer::plugin_input_node, &["message_template", "message", "rephrase", "llm_config"], true)
+        }
+        "OutputMessageNode" => (Importer::output_node, &["message"], false),
+        "PluginOutputMessageNode" => (
+            Importer::plugin_output_node,
+            &["message", "message_template", "message_type", "rephrase", "llm_config", "expose_message_as_output"],
+            true,
+        ),
+        "PluginGetChatHistoryNode" => {
+            (Importer::history_node, &["n", "which_messages", "offset", "message_types", "output_template"], true)
+        }
         "ApiNode" => (Importer::api_node, http::FIELDS, false),
         "BranchingNode" => (Importer::branching_node, &["mapping"], false),
         "FlowNode" => (Importer::flow_node, &["subflow"], false),

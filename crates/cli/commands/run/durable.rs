@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flowrun_core::error::INTERRUPTED;
+use flowrun_core::error::{INTERRUPTED, WAITING};
 use flowrun_core::events::{Event, Observer};
 use flowrun_core::execute::Unfinished;
 use flowrun_core::journal::Journal;
@@ -41,6 +41,8 @@ pub(in crate::commands) struct Kept {
     journal: Arc<FileJournal>,
     /// The folder of all runs, whose oldest finished ones go; none where the person named a folder.
     runs: Option<PathBuf>,
+    /// How many messages a person has seen before.
+    pub(in crate::commands) already_said: u64,
 }
 
 /// Makes the folder of a new run. None where nothing is to be kept.
@@ -63,7 +65,7 @@ pub(super) fn begin(prepared: &Prepared, args: &RunArgs) -> Result<Option<Kept>,
     let options = OpenOptions { durable: *durable, ..OpenOptions::default() };
     let journal = FileJournal::create(folder.path(), options).map_err(not_kept)?;
     folder.write_run().map_err(not_kept)?;
-    Ok(Some(Kept { folder, journal: Arc::new(journal), runs }))
+    Ok(Some(Kept { folder, journal: Arc::new(journal), runs, already_said: 0 }))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
@@ -97,6 +99,12 @@ fn look_for_unfinished(runs: &Path, run: &RunFile, args: &RunArgs) -> Result<(),
         if found.status == Status::Running {
             let stop = Stop::usage(format!("the same run goes on at this moment, as {id}"));
             return Err(stop.help(format!("`flowrun {file} --new` runs it a second time beside it")));
+        }
+        if found.status == Status::Waiting {
+            let stop = Stop::usage(format!("the same run is kept, as {id}, and waits for an answer"));
+            let help =
+                format!("flowrun reply {id} TEXT\n        goes on with it; `flowrun {file} --new` begins again");
+            return Err(stop.help(help));
         }
         let rows = rows_of(&found.path).map_err(not_kept)?;
         if rows.held.is_empty() {
@@ -206,7 +214,7 @@ impl Kept {
         let closed = folder.write_run().and_then(|()| folder.clear_state());
         closed.map_err(|e| Stop::usage(e.to_string()))?;
         let runs = folder.path().parent().filter(|above| above.ends_with(RUNS)).map(Path::to_owned);
-        Ok(Self { folder, journal: Arc::new(journal), runs })
+        Ok(Self { folder, journal: Arc::new(journal), runs, already_said: 0 })
     }
 
     pub(super) fn id(&self) -> &str {
@@ -255,6 +263,7 @@ impl Kept {
         let status = match error {
             None => Status::Finished,
             Some(error) if error.code == INTERRUPTED => Status::Stopped,
+            Some(error) if error.code == WAITING => Status::Waiting,
             Some(_) => Status::Failed,
         };
         let failure = error.filter(|_| status == Status::Failed).map(|error| Failure {
@@ -268,7 +277,8 @@ impl Kept {
             error: failure,
             maps: json(serde_json::to_value(report.record.maps())),
             usage: json(serde_json::to_value(report.run.usage())),
-            question: None,
+            questions: report.questions.iter().map(|q| json(serde_json::to_value(q))).collect(),
+            said: report.record.said(),
             ended: 0,
         })?;
         if status == Status::Finished {

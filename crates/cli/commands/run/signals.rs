@@ -24,12 +24,9 @@ impl Signals {
         Ok(Self { code })
     }
 
-    /// The exit code of a run that was told to stop.
-    pub(super) fn exit_code(&self) -> u8 {
-        match self.code.load(Ordering::SeqCst) {
-            0 => INTERRUPT,
-            code => code,
-        }
+    /// The exit code of a run that a signal told to stop.
+    pub(super) fn exit_code(&self) -> Option<u8> {
+        Some(self.code.load(Ordering::SeqCst)).filter(|code| *code != 0)
     }
 }
 

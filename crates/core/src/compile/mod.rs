@@ -23,7 +23,7 @@ use serde_json::Value as Json;
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
 use crate::error::StepError;
 use crate::execute::StepCx;
-use crate::flow::{Compiled, Flow, FlowStep, UNNAMED_END};
+use crate::flow::{Compiled, Flow, FlowStep, Limits, UNNAMED_END};
 use crate::late::MARK;
 use crate::node::{Node, NodeKind};
 use crate::ports::Ports;
@@ -454,7 +454,7 @@ fn assemble(
 ) -> Flow {
     let (ends, unnamed_end) = ends(&steps, graph.unnamed_end);
     let output_names = wired.outputs.iter().map(|p| p.name.as_str().into()).collect();
-    let steps = steps
+    let steps: Vec<FlowStep> = steps
         .into_iter()
         .zip(graph.edges)
         .zip(wired.steps)
@@ -481,6 +481,7 @@ fn assemble(
             signature: step.signature,
         })
         .collect();
+    let waits = steps.iter().any(FlowStep::waits);
     Flow {
         name: spec.name.value.as_str().into(),
         description: spec.description.clone(),
@@ -491,7 +492,14 @@ fn assemble(
         variables: wired.variables,
         providers: providers.into_iter().filter_map(context::Provided::into_provider).collect(),
         steps,
-        max_steps: spec.max_steps.as_ref().map_or(DEFAULT_MAX_STEPS, |n| n.value),
+        limits: Limits {
+            max_steps: spec.limits.max_steps.unwrap_or(DEFAULT_MAX_STEPS),
+            max_calls: spec.limits.max_calls,
+            max_tokens: spec.limits.max_tokens,
+            timeout: spec.limits.timeout,
+            step_timeout: spec.limits.step_timeout,
+        },
+        waits,
         seed_input: wired.seed_input,
         output_names,
         output_sources: wired.output_sources,

@@ -39,6 +39,8 @@ pub struct FlowPorts {
     pub ends: Vec<String>,
     /// Whether it can also end without a name.
     pub unnamed_end: bool,
+    /// Whether a step in it may wait for a person.
+    pub waits: bool,
 }
 
 impl FlowPorts {
@@ -146,6 +148,7 @@ impl<'a> Scope<'a> {
             outputs: flow.outputs.clone(),
             ends: flow.ends.clone(),
             unnamed_end: flow.unnamed_end,
+            waits: flow.waits,
         };
         self.flows.borrow_mut().insert(name.to_owned(), flow);
         Ok(ports)

@@ -28,7 +28,7 @@ const EFFECT: &str = "!";
 /// What a step sees of the run.
 pub struct StepCx<'a> {
     pub(super) run: &'a Arc<Run>,
-    home: &'a Arc<Flow>,
+    pub(super) home: &'a Arc<Flow>,
     pub(super) step: &'a FlowStep,
     pub(super) frame: &'a Frame,
     state: &'a State,
@@ -340,7 +340,7 @@ impl<'a> StepCx<'a> {
     }
 
     /// The address of an effect, which is used once in a visit.
-    fn first_use(&self, key: &str) -> Result<String, StepError> {
+    pub(super) fn first_use(&self, key: &str) -> Result<String, StepError> {
         let mut used = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
         if used.iter().any(|k| k == key) {
             return Err(StepError::new("engine.effect", format!("the effect key `{key}` was used twice")));
@@ -370,6 +370,9 @@ impl<'a> StepCx<'a> {
         self.run.add_usage(usage);
         if let Some(item) = &self.frame.item {
             item.add_usage(usage);
+        }
+        if let Some(meter) = &self.frame.meter {
+            meter.count_tokens(usage);
         }
     }
 
@@ -508,6 +511,7 @@ impl<'a> StepCx<'a> {
             attempt: self.attempt + trials_before,
             item: self.frame.item.clone(),
             shelf: Arc::clone(shelf),
+            meter: self.frame.meter.clone(),
         };
         Ok(FlowRun { run: Arc::clone(self.run), flow: Arc::clone(flow), inputs, frame })
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 
 use super::context::{FlowEnd, StepCx};
+use super::limits::{Meter, interrupted, step_within, within};
 use super::shelf::Shelf;
 use super::{ItemStats, Run};
 use crate::address::Address;
@@ -19,6 +20,9 @@ use crate::ports::Ports;
 use crate::step::{Effect, Outcome};
 use crate::value::{Value, kept};
 
+/// A loop of steps that never wait would keep its thread, and no limit of time could end it.
+const STEPS_BETWEEN_YIELDS: u64 = 64;
+
 /// What a frame knows of the way to it.
 #[derive(Clone)]
 pub(super) struct Frame {
@@ -29,6 +33,8 @@ pub(super) struct Frame {
     pub(super) item: Option<Arc<ItemStats>>,
     /// What its steps keep in memory.
     pub(super) shelf: Arc<Shelf>,
+    /// What counts against the limits of the flows around it.
+    pub(super) meter: Option<Arc<Meter>>,
 }
 
 /// The values and counters of a frame.
@@ -79,7 +85,8 @@ pub(super) async fn walk(
     inputs: Vec<Value>,
     frame: &Frame,
 ) -> Result<FlowEnd, StepError> {
-    go(run, flow, &mut State::new(flow, inputs), frame).await
+    let mut state = State::new(flow, inputs);
+    visit(run, flow, &mut state, frame).await
 }
 
 /// As [`walk`], and where a step fails, those outputs of the flow that steps had given by then.
@@ -90,7 +97,7 @@ pub(super) async fn walk_keeping(
     frame: &Frame,
 ) -> (Result<FlowEnd, StepError>, Ports) {
     let mut state = State::new(flow, inputs);
-    let end = go(run, flow, &mut state, frame).await;
+    let end = visit(run, flow, &mut state, frame).await;
     let given = if end.is_err() { given_so_far(flow, &state) } else { Ports::empty() };
     (end, given)
 }
@@ -107,12 +114,25 @@ fn given_so_far(flow: &Flow, state: &State) -> Ports {
     sources.filter_map(|(name, from)| Some((Arc::clone(name), state.read(from)?))).collect()
 }
 
+/// Walks a flow within its limits.
+async fn visit(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) -> Result<FlowEnd, StepError> {
+    if flow.limits.bounds_use() {
+        let bounded = Frame { meter: Meter::of(flow, frame.meter.as_ref()), ..frame.clone() };
+        let top = frame.address.step_name().is_none();
+        return within(flow, top, go(run, flow, state, &bounded)).await;
+    }
+    go(run, flow, state, frame).await
+}
+
 async fn go(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) -> Result<FlowEnd, StepError> {
     let top = frame.address.step_name().is_none();
     let tell = top || run.observers.wants_inner();
     let mut retries = 0;
     let mut at = 0;
-    for _ in 0..flow.max_steps {
+    for taken in 1..=flow.limits.max_steps {
+        if taken % STEPS_BETWEEN_YIELDS == 0 {
+            tokio::task::coop::consume_budget().await;
+        }
         if top && run.stop.is_asked() {
             return Err(StepError::new(INTERRUPTED, "the run was told to stop"));
         }
@@ -120,6 +140,7 @@ async fn go(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) 
         state.visits[at] += 1;
         state.running = Some(at);
         let visit = state.visits[at];
+        interrupted(run, || frame.address.step(&step.name, visit))?;
         let attempt = frame.attempt + retries;
         for (provider, slot) in &step.context {
             let value = StepCx::new(run, flow, step, frame, state, visit, attempt).provide(provider).await?;
@@ -148,7 +169,7 @@ async fn go(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) 
             Go::End => return finish(flow, state, None),
         }
     }
-    let message = format!("the flow `{}` has not ended after {} steps", flow.name, flow.max_steps);
+    let message = format!("the flow `{}` has not ended after {} steps", flow.name, flow.limits.max_steps);
     let mut error = StepError::new("flow.max_steps", message).help(
         "bound the loop with `{ retry: STEP, max_trials: N, else: STEP }`, or raise `limits: { max_steps: N }`",
     );
@@ -176,7 +197,7 @@ async fn take_step<'f>(
         observers.tell(&Event::StepStarted { at: cx.place(), step_type: step.step_type });
     }
     let done = async {
-        let Outcome { outputs, branch, note } = run_step(cx, step, state).await?;
+        let Outcome { outputs, branch, note } = step_within(cx.home, run_step(cx, step, state)).await?;
         let branch = branch.map_or(Cow::Borrowed("next"), Cow::Owned);
         let edge = if step.is_end() { None } else { Some(edge_of(step, &branch)?) };
         Ok((Taken { values: ordered(step, outputs)?, edge }, branch, note))

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::context::{StepCx, flow_inputs};
 use super::early::{Breaker, StopAfter, Target};
 use super::frame::{Frame, walk};
+use super::limits::Meter;
 use super::shelf::Shelf;
 use super::{ItemFailure, ItemStats, Run};
 use crate::address::{Address, FrameKind};
@@ -79,6 +80,7 @@ struct Work<I> {
     map: Address,
     map_key: String,
     outer: Option<Arc<ItemStats>>,
+    meter: Option<Arc<Meter>>,
     /// What was kept in memory when the map began.
     shelf: Shelf,
     feed: Mutex<Feed<I>>,
@@ -155,13 +157,16 @@ impl StepCx<'_> {
             let target = plan.target.map(|target| target.accepted);
             self.emit(&Event::MapStarted { at: &address, total, target });
         }
-        let parallel = self.run.options.parallel.unwrap_or(plan.parallel).max(1);
+        let flow = Arc::clone(self.flow(&plan.flow)?);
+        // A person answers one question after another.
+        let parallel = if flow.waits { 1 } else { self.run.options.parallel.unwrap_or(plan.parallel).max(1) };
         let work = Arc::new(Work {
             run: Arc::clone(self.run),
-            flow: Arc::clone(self.flow(&plan.flow)?),
+            flow,
             map_key: address.key(),
             map: address.clone(),
             outer: self.frame.item.clone(),
+            meter: self.frame.meter.clone(),
             shelf: self.frame.shelf.fork(),
             feed: Mutex::new(Feed { items, next: 0, failed: None }),
             window: Semaphore::new(parallel.saturating_mul(WINDOW).min(Semaphore::MAX_PERMITS)),
@@ -322,6 +327,7 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
         attempt: 1,
         item: Some(Arc::clone(&stats)),
         shelf: Arc::new(work.shelf.fork()),
+        meter: work.meter.clone(),
     };
     let walked = async {
         let values = flow_inputs(&work.flow, |name| {
@@ -363,6 +369,9 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
 /// Counts what an item used and counted when it ran, in an earlier process.
 fn recall<I>(work: &Work<I>, kept: &ItemRecord) {
     work.run.add_usage(kept.usage);
+    if let Some(meter) = &work.meter {
+        meter.recall(kept.usage);
+    }
     if let Some(outer) = &work.outer {
         outer.add_usage(kept.usage);
     }
@@ -429,7 +438,8 @@ impl<'a> Collector<'a> {
                     work.halt();
                 }
             }
-            if let (Err(error), Some(mut breaker)) = (&record.result, work.breaker()) {
+            let failed_here = record.result.as_ref().err().filter(|error| !error.is_stop());
+            if let (Some(error), Some(mut breaker)) = (failed_here, work.breaker()) {
                 stopped = stopped.or(breaker.in_turn(record.index, error));
             }
             take(record)?;
@@ -449,6 +459,10 @@ impl<'a> Collector<'a> {
     }
 
     fn count<I>(&mut self, work: &Work<I>, record: &ItemRecord) {
+        if record.result.as_ref().is_err_and(StepError::is_stop) {
+            // Nothing has failed: the item has to run again.
+            return;
+        }
         let retried = u64::from(record.attempts > 1);
         self.counts.retried += retried;
         let result = match &record.result {

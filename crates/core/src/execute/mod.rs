@@ -4,7 +4,9 @@ mod context;
 mod early;
 mod frame;
 mod items;
+mod limits;
 mod shelf;
+mod talk;
 mod tools;
 
 use std::any::{Any, TypeId};
@@ -18,7 +20,8 @@ use tokio::task::JoinSet;
 
 use crate::address::Address;
 use crate::cast::cast;
-use crate::error::{INTERRUPTED, StepError};
+use crate::conversation::{Answers, Message, Messages, NoAnswers, Question};
+use crate::error::{INTERRUPTED, StepError, WAITING};
 use crate::events::{Observers, Usage};
 use crate::flow::Flow;
 use crate::journal::{Journal, NoJournal};
@@ -28,6 +31,7 @@ use crate::value::Value;
 pub use context::{FlowEnd, FlowRun, StepCx};
 pub use early::{StopAfter, Target};
 pub use items::{ItemPlan, OnItemError};
+pub use limits::Interrupt;
 pub use shelf::{Changes, Fork, Kept};
 pub use tools::{ToolAnswer, ToolCx, Unfinished};
 
@@ -73,6 +77,7 @@ impl Resources {
 #[derive(Debug, Default)]
 pub struct Stop {
     level: AtomicU8,
+    first: Notify,
     now: Notify,
 }
 
@@ -82,11 +87,21 @@ impl Stop {
         if self.level.fetch_add(1, Ordering::SeqCst) >= 1 {
             self.now.notify_waiters();
         }
+        self.first.notify_waiters();
     }
 
     /// Whether no more items are taken and no more steps of the top flow begun.
     pub fn is_asked(&self) -> bool {
         self.level.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits until it is asked.
+    async fn asked(&self) {
+        let notified = self.first.notified();
+        if self.is_asked() {
+            return;
+        }
+        notified.await;
     }
 
     async fn at_once(&self) {
@@ -124,6 +139,12 @@ pub struct Run {
     pub(crate) observers: Observers,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) stop: Arc<Stop>,
+    answers: Arc<dyn Answers>,
+    interrupts: Vec<Arc<dyn Interrupt>>,
+    /// Messages from before the run.
+    begun_with: Messages,
+    /// What it waits for.
+    questions: Mutex<Vec<Question>>,
     /// What the identities of all requests begin with: the seed.
     identities: blake3::Hasher,
     open: tools::Open,
@@ -145,6 +166,10 @@ impl Run {
             observers: Observers::new(),
             journal: Arc::new(NoJournal),
             stop: Arc::default(),
+            answers: Arc::new(NoAnswers),
+            interrupts: Vec::new(),
+            begun_with: Messages::default(),
+            questions: Mutex::default(),
             totals: Mutex::default(),
             counters: Mutex::default(),
             failures: Mutex::default(),
@@ -177,6 +202,31 @@ impl Run {
     pub fn stop(mut self, stop: Arc<Stop>) -> Self {
         self.stop = stop;
         self
+    }
+
+    /// Sets who answers questions while it runs.
+    #[must_use]
+    pub fn answers(mut self, answers: Arc<dyn Answers>) -> Self {
+        self.answers = answers;
+        self
+    }
+
+    /// Adds something that may want it to stop.
+    #[must_use]
+    pub fn interrupt(mut self, interrupt: Arc<dyn Interrupt>) -> Self {
+        self.interrupts.push(interrupt);
+        self
+    }
+
+    /// Begins with these messages.
+    #[must_use]
+    pub fn messages(mut self, messages: Vec<Message>) -> Self {
+        self.begun_with = Messages(Arc::new(messages));
+        self
+    }
+
+    fn begun_with(&self) -> Messages {
+        self.begun_with.clone()
     }
 
     /// What all calls have used so far.
@@ -246,6 +296,35 @@ pub struct Outputs {
     pub end: Option<Arc<str>>,
 }
 
+/// How far a run came.
+#[derive(Debug)]
+pub enum Execution {
+    /// To its end.
+    Finished(Outputs),
+    /// To questions that nobody answered. With their answers in its journal, the run goes on when it is executed again.
+    Waiting(Vec<Question>),
+    /// Until it was told to stop, or a limit of its time was over; the error says which. Executed again over its journal,
+    /// it goes on.
+    Interrupted(StepError),
+}
+
+impl Execution {
+    /// The outputs of a run that came to its end.
+    ///
+    /// # Errors
+    /// `run.waiting` and `run.interrupted` where it did not.
+    pub fn finished(self) -> Result<Outputs, StepError> {
+        match self {
+            Self::Finished(outputs) => Ok(outputs),
+            Self::Interrupted(error) => Err(error),
+            Self::Waiting(questions) => {
+                let asks: Vec<_> = questions.iter().map(|q| format!("`{}`", q.at)).collect();
+                Err(StepError::new(WAITING, format!("the run waits for an answer to {}", asks.join(", "))))
+            }
+        }
+    }
+}
+
 /// Checks given values against a flow's inputs and completes them with defaults, in the flow's order.
 ///
 /// # Errors
@@ -272,22 +351,57 @@ pub fn bind(flow: &Flow, mut given: BTreeMap<String, Value>) -> Result<Vec<Value
 /// Runs a flow to its end. `inputs` stand in the order of the flow's inputs, as [`bind`] gives them.
 ///
 /// # Errors
-/// The error of the step that failed, with its address; `run.interrupted` when it was told to stop.
-pub async fn execute(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Result<Outputs, StepError> {
+/// The error of the step that failed, with its address.
+pub async fn execute(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Result<Execution, StepError> {
+    match walk_top(flow, inputs, run).await {
+        Ok(outputs) => Ok(Execution::Finished(outputs)),
+        Err(error) if error.code == WAITING => Ok(Execution::Waiting(run.questions())),
+        Err(error) if error.code == INTERRUPTED => Ok(Execution::Interrupted(error)),
+        Err(error) => Err(error),
+    }
+}
+
+async fn walk_top(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Result<Outputs, StepError> {
     let (flow, run) = (Arc::clone(flow), Arc::clone(run));
-    let stop = Arc::clone(&run.stop);
+    let (stop, timeout, name) = (Arc::clone(&run.stop), flow.limits.timeout, Arc::clone(&flow.name));
     // A task of its own stands among those of the items: what they tell it wakes no other thread. Dropping the set
     // ends it.
     let mut top = JoinSet::new();
     top.spawn(async move {
-        let frame = frame::Frame { address: Address::root(), attempt: 1, item: None, shelf: Arc::default() };
+        let frame =
+            frame::Frame { address: Address::root(), attempt: 1, item: None, shelf: Arc::default(), meter: None };
         frame::walk(&run, &flow, inputs, &frame).await
     });
+    let ended = async {
+        tokio::select! {
+            end = top.join_next() => match end {
+                Some(Ok(end)) => end.map(|end| Outputs { values: end.outputs, end: end.name }),
+                broken => {
+                    let message = format!("the run ended without an answer: {broken:?}");
+                    Err(StepError::new("engine.worker", message))
+                }
+            },
+            () = stop.at_once() => Err(StepError::new(INTERRUPTED, "the run was told to stop at once")),
+        }
+    };
+    let Some(most) = timeout else { return ended.await };
+    let mut ended = std::pin::pin!(ended);
     tokio::select! {
-        end = top.join_next() => match end {
-            Some(Ok(end)) => end.map(|end| Outputs { values: end.outputs, end: end.name }),
-            broken => Err(StepError::new("engine.worker", format!("the run ended without an answer: {broken:?}"))),
-        },
-        () = stop.at_once() => Err(StepError::new(INTERRUPTED, "the run was told to stop at once")),
+        ended = &mut ended => return ended,
+        () = tokio::time::sleep(most) => {}
     }
+    // What is in flight is finished, as when a person asks for it.
+    if !stop.is_asked() {
+        stop.ask();
+    }
+    ended.await.map_err(|error| {
+        if error.code != INTERRUPTED {
+            return error;
+        }
+        let message = format!("the flow `{name}` was not done after {}", limits::seconds(most));
+        StepError {
+            at: error.at,
+            ..StepError::new(INTERRUPTED, message).help("raise `limits: { timeout: SECONDS }`")
+        }
+    })
 }

@@ -11,6 +11,8 @@ pub use tool::ToolSpec;
 
 use std::path::PathBuf;
 
+use std::time::Duration;
+
 use crate::diagnostics::{Span, Spanned};
 use crate::node::Node;
 use crate::types::Type;
@@ -48,8 +50,8 @@ pub struct FlowSpec {
     pub tools: Vec<ToolSpec>,
     /// Datastores by name; seen by all flows below.
     pub datastores: Vec<DatastoreSpec>,
-    /// How many steps one visit of this flow may take.
-    pub max_steps: Option<Spanned<u64>>,
+    /// What one visit of this flow may use.
+    pub limits: LimitsSpec,
     /// Whether names wire data.
     pub wiring: Wiring,
     /// The steps, in the order written.
@@ -60,6 +62,21 @@ pub struct FlowSpec {
     pub folder: PathBuf,
     /// Where the flow stands.
     pub span: Span,
+}
+
+/// What one visit of a flow may use, as far as the flow says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LimitsSpec {
+    /// How many steps.
+    pub max_steps: Option<u64>,
+    /// How many calls of models.
+    pub max_calls: Option<u64>,
+    /// How many tokens.
+    pub max_tokens: Option<u64>,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+    /// How long each step may take.
+    pub step_timeout: Option<Duration>,
 }
 
 impl Default for Spanned<String> {

@@ -36,6 +36,7 @@ impl Prompt {
             "attempt" => Some(Value::from(cx.attempt())),
             name => input.get(name).cloned(),
         })?;
+        cx.count_call()?;
         cx.add_usage(Usage { calls: 1, ..Usage::default() });
         let outputs = match self.form() {
             Some(form) => Some(form.read(&text).map_err(|problems| unfit(model, &problems, &text))?),
@@ -108,7 +109,7 @@ impl Prompt {
         let asked =
             (&request.messages, &request.settings, &request.reply_schema, &request.tools, &request.tool_choice);
         let reply: Reply = cx
-            .effect_of(key, &asked, || async {
+            .call(key, &asked, || async {
                 model.chat(request).await.map_err(|error| {
                     cx.add_usage(Usage { tries: error.tries.into(), ..Usage::default() });
                     model_error(model, error)

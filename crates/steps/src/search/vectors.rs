@@ -101,6 +101,7 @@ async fn ask(cx: &StepCx<'_>, model: &BoundModel, texts: Vec<String>) -> Result<
         hasher.update(blake3::hash(text.as_bytes()).as_bytes());
     }
     let identity = hasher.finalize().to_hex()[..32].to_owned();
+    cx.count_call()?;
     let embedded = model.embed(&EmbedRequest { texts, identity }).await.map_err(|error| {
         cx.add_usage(Usage { tries: error.tries.into(), ..Usage::default() });
         model_error(model, error)

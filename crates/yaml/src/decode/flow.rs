@@ -1,10 +1,11 @@
 //! A flow: the whole file, or a subflow.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use flowrun_core::diagnostics::{Diagnostic, Spanned};
 use flowrun_core::node::{Entry, Node, NodeKind};
-use flowrun_core::spec::{DefinitionSpec, FlowSpec, OutputSpec, Reference};
+use flowrun_core::spec::{DefinitionSpec, FlowSpec, LimitsSpec, OutputSpec, Reference};
 
 use super::{Decoder, Key, get, key, wrong_kind};
 use crate::codes;
@@ -42,8 +43,22 @@ pub(crate) const FLOW_KEYS: &[Key] = &[
 pub(crate) const TOP_KEYS: &[&str] = &["flow", "seed"];
 
 /// The keys of `limits`.
-pub(crate) const LIMIT_KEYS: &[Key] =
-    &[key("max_steps", "How many steps one visit of the flow may take, 10,000 unless said otherwise.")];
+pub(crate) const LIMIT_KEYS: &[Key] = &[
+    key("max_steps", "How many steps one visit of the flow may take, 10,000 unless said otherwise."),
+    key("max_calls", "How many calls of models one visit may make, those of flows below it included."),
+    key(
+        "max_tokens",
+        "How many tokens, of prompts and replies, one visit may use; calls in flight are finished, so it may become more.",
+    ),
+    key(
+        "timeout",
+        "Seconds that one visit may take. At the top what is in flight is finished then, and the run can be resumed.",
+    ),
+    key("step_timeout", "Seconds that each step of the flow may take, with all below it."),
+];
+
+/// The longest time, in seconds: a year.
+const LONGEST: f64 = 365.0 * 86400.0;
 
 impl Decoder<'_> {
     /// The flow of a file; `stem` is its name where it has none.
@@ -88,7 +103,7 @@ impl Decoder<'_> {
             models: get(entries, "models").map(|e| self.models(e)).unwrap_or_default(),
             datastores: get(entries, "datastores").map(|e| self.datastores(e)).unwrap_or_default(),
             tools: get(entries, "tools").map(|e| self.tools(e)).unwrap_or_default(),
-            max_steps: get(entries, "limits").and_then(|e| self.max_steps(e)),
+            limits: get(entries, "limits").and_then(|e| self.limits_of(e)).unwrap_or_default(),
             wiring: get(entries, "wiring").and_then(|e| self.wiring(e)).unwrap_or_default(),
             steps: get(entries, "steps").map(|e| self.steps(e)).unwrap_or_default(),
             flows: get(entries, "flows").map(|e| self.flows(e, depth + 1)).unwrap_or_default(),
@@ -146,19 +161,43 @@ impl Decoder<'_> {
         models
     }
 
-    fn max_steps(&mut self, entry: &Entry) -> Option<Spanned<u64>> {
+    fn limits_of(&mut self, entry: &Entry) -> Option<LimitsSpec> {
         let entries = self.entries("limits", &entry.value, "write `limits: { max_steps: 10000 }`")?;
         self.known_keys(entries, LIMIT_KEYS, "`limits`", None);
-        let entry = get(entries, "max_steps")?;
+        Some(LimitsSpec {
+            max_steps: self.count_of(entries, "max_steps"),
+            max_calls: self.count_of(entries, "max_calls"),
+            max_tokens: self.count_of(entries, "max_tokens"),
+            timeout: self.seconds_of(entries, "timeout"),
+            step_timeout: self.seconds_of(entries, "step_timeout"),
+        })
+    }
+
+    fn count_of(&mut self, entries: &[Entry], name: &'static str) -> Option<u64> {
+        let entry = get(entries, name)?;
         let found = match entry.value.kind {
             NodeKind::Int(number) => u64::try_from(number).ok().filter(|n| *n > 0),
             _ => None,
         };
         if found.is_none() {
-            let problem = wrong_kind("max_steps", "a number from 1 on", &entry.value);
-            self.push(problem);
+            self.push(wrong_kind(name, "a number from 1 on", &entry.value));
         }
-        found.map(|number| Spanned::new(number, entry.value.span.clone()))
+        found
+    }
+
+    fn seconds_of(&mut self, entries: &[Entry], name: &'static str) -> Option<Duration> {
+        let entry = get(entries, name)?;
+        let seconds = match entry.value.kind {
+            #[expect(clippy::cast_precision_loss, reason = "a time of people")]
+            NodeKind::Int(number) => number as f64,
+            NodeKind::Float(number) => number,
+            _ => f64::NAN,
+        };
+        let found = (seconds > 0.0 && seconds <= LONGEST).then(|| Duration::from_secs_f64(seconds));
+        if found.is_none() {
+            self.push(wrong_kind(name, "a number of seconds above 0, at most a year", &entry.value));
+        }
+        found
     }
 
     fn flows(&mut self, entry: &Entry, depth: usize) -> Vec<(Spanned<String>, FlowSpec)> {

@@ -33,7 +33,7 @@ fn flow_key(key: &Key) -> Value {
         "models" => named("model"),
         "tools" => named("tool"),
         "datastores" => named("datastore"),
-        "limits" => Value::Object(object(LIMIT_KEYS, |_| json!({ "type": "integer", "minimum": 1 }), &[])),
+        "limits" => Value::Object(object(LIMIT_KEYS, limit, &[])),
         "wiring" => wiring(),
         "steps" => json!({
             "type": "object",
@@ -43,6 +43,13 @@ fn flow_key(key: &Key) -> Value {
         }),
         "flows" => named("flow"),
         _ => json!({}),
+    }
+}
+
+fn limit(key: &Key) -> Value {
+    match key.name {
+        "timeout" | "step_timeout" => json!({ "type": "number", "exclusiveMinimum": 0 }),
+        _ => json!({ "type": "integer", "minimum": 1 }),
     }
 }
 

@@ -79,8 +79,8 @@ fn flow(out: &mut String, indent: &str, spec: &FlowSpec) {
     if let Some(seed) = &spec.seed {
         line(format!("seed {} at {}", seed.value, seed.span));
     }
-    if let Some(max) = &spec.max_steps {
-        line(format!("max_steps {} at {}", max.value, max.span));
+    if spec.limits != flowrun_core::spec::LimitsSpec::default() {
+        line(format!("limits {:?}", spec.limits));
     }
     match &spec.inputs {
         None => line("inputs are what the steps want".to_owned()),
