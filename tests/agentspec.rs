@@ -48,6 +48,7 @@ fn read(path: &Path, text: &str) -> Result<Imported, Diagnostics> {
     let options = ImportOptions {
         source: path.file_name().unwrap().to_string_lossy().into_owned(),
         components: components(path),
+        has_tool: &|_| false,
         env: &environment,
     };
     import(text, &options)

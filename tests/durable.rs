@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::support::{Mock, Ran, Sandbox};
 
+/// Runs that branch off others, flows that were changed, journals made smaller.
+mod fork;
+
 const JUSTIFY: &str = "flows/justify.yaml";
 
 /// Questions in a map, one call each.
@@ -80,7 +83,7 @@ fn kill(mut child: Child) {
 fn killed(mock: &Mock) -> Sandbox {
     let sandbox = Sandbox::new().models(mock);
     sandbox.write("flow.yaml", ASK);
-    kill(started(&sandbox, &["flow.yaml"], 12));
+    kill(started(&sandbox, &["flow.yaml"], 15));
     sandbox
 }
 
@@ -93,7 +96,8 @@ fn rows_of(sandbox: &Sandbox) -> BTreeMap<String, Vec<u8>> {
 
 /// What was said, without the id of the run and the times.
 fn said(sandbox: &Sandbox, ran: &Ran) -> String {
-    let ages = regex::Regex::new(r"\d+ (s|min) ago|\d+ of 40|\d+ (finished item|effect)s").unwrap();
+    let ages =
+        regex::Regex::new(r"\d+ (s|min) ago|\d+ of 40|\d+ (finished item|effect)s|\d+(\.\d)? (bytes|kB)").unwrap();
     let text = sandbox.scrub(&format!("{}{}", ran.stdout, ran.stderr)).replace(&id_of(sandbox), "ID");
     ages.replace_all(&text, "N").into_owned()
 }
@@ -326,8 +330,9 @@ fn runs_are_listed_shown_compacted_and_removed() {
       flow     flow.yaml
       input    rows = 40
       model    writer: openai gpt-4o-mini at 127.0.0.1:PORT
-      each › write             N
-      each                     N items
+      questions  40 rows × 1 column
+      each       N items   not ended
+                   write  N
       to go on: flowrun resume ID
     "#);
     let before = std::fs::metadata(run_folder(&sandbox).join("journal.jsonl")).unwrap().len();

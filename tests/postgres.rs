@@ -10,7 +10,7 @@ use flowrun::core::spec::{CollectionSpec, InputSpec};
 use flowrun::core::types::Type;
 use flowrun::core::value::{Object, Value};
 use flowrun::stores::{
-    Collection, Filter, Memory, Postgres, Query, Row, Schema, Store, StoreConfig, StoreError, Url,
+    Change, Collection, Filter, Memory, Once, Postgres, Query, Row, Schema, Store, StoreConfig, StoreError, Url,
 };
 use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
@@ -299,4 +299,19 @@ outputs: { all: all.entities }
     for rows in [json!([{"n": 1}]), json!([{"n": 1}, {"n": 1}])] {
         assert_eq!(sandbox.must_run(["flow.yaml", "--json"]).json()["outputs"]["all"], rows);
     }
+}
+
+#[test]
+fn a_change_with_a_mark_is_made_once() {
+    let Some(server) = Server::with("marks") else { return };
+    let store = server.store(true, false);
+    let (things, entity) = (things(), json!({ "id": 1, "a \"b\"; --": null }));
+    let row = things.row(&object(entity)).unwrap();
+    for run in ["a", "b", "a"] {
+        let once = Once::new(run, "put#1");
+        server.runtime.block_on(store.change(&things, &Change::Create(row.clone()), Some(&once))).unwrap();
+    }
+    assert_eq!(server.sql("SELECT count(*) FROM things"), ["2"]);
+    server.runtime.block_on(store.forget("a")).unwrap();
+    assert_eq!(server.sql("SELECT key FROM flowrun_effects"), ["b/put#1"]);
 }

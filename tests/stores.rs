@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flowrun::core::journal::MemoryJournal;
+use flowrun::steps::RunMark;
 use flowrun_mock_llm::Plan;
 use serde_json::{Value as Json, json};
 
@@ -139,4 +140,55 @@ fn a_refused_embedding_is_the_models_error() {
     let ran = sandbox.run(["flow.yaml"]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("error[model.unauthorized]") && !ran.stderr.contains(Mock::KEY), "{}", ran.stderr);
+}
+
+/// Puts a row in, changes it, and removes it from another collection; says what each came to.
+const CHANGES: &str = "
+flow: changes
+datastores:
+  shop:
+    type: sqlite
+    path: shop.sqlite
+    collections: { sold: { n: integer }, stock: { n: integer } }
+steps:
+  begin: { type: datastore_create, datastore: shop, collection_name: stock, with: { entity: { value: { n: 1 } } } }
+  sell: { type: datastore_create, datastore: shop, collection_name: sold, with: { entity: { value: { n: 1 } } } }
+  change: { type: datastore_update, datastore: shop, collection_name: sold, where: { n: 1 }, with: { update: { value: { n: 2 } } } }
+  gone: { type: datastore_delete, datastore: shop, collection_name: stock, where: { n: 1 } }
+  all: { type: datastore_list, datastore: shop, collection_name: sold }
+  left: { type: datastore_list, datastore: shop, collection_name: stock }
+outputs: OUTPUTS
+";
+
+/// A process may die between a change and the line of the journal that tells of it.
+#[test]
+fn a_change_that_was_made_but_not_journaled_is_not_made_again() {
+    let given = "{ changed: change.entities, all: all.entities, left: left.entities }";
+    let mut engine = Engine::of(&CHANGES.replace("OUTPUTS", given), &registry()).with(&mark("one"));
+    let mut ran = Vec::new();
+    for _ in 0..2 {
+        // Nothing of what the run has done is in its journal.
+        engine = engine.journal(Arc::new(MemoryJournal::new()));
+        ran.push(outputs(&engine));
+    }
+    let row = json!([{ "n": 2 }]);
+    assert_eq!(ran[0], json!({ "changed": row, "all": row, "left": [] }));
+    assert_eq!(ran[1], ran[0], "the second time it is found to be done");
+    let other = outputs(&engine.with(&mark("two")).journal(Arc::new(MemoryJournal::new())));
+    assert_eq!(other["all"].as_array().unwrap().len(), 2, "another run sells another one");
+}
+
+fn mark(run: &str) -> Arc<RunMark> {
+    Arc::new(RunMark(run.to_owned()))
+}
+
+/// The program marks its changes, and leaves no table of its own behind.
+#[test]
+fn a_run_that_has_finished_leaves_no_marks() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.yaml", CHANGES.replace("OUTPUTS", "{ all: all.entities }"));
+    sandbox.must_run(["flow.yaml"]);
+    let file = rusqlite::Connection::open(sandbox.path("shop.sqlite")).unwrap();
+    let tables = "SELECT group_concat(name ORDER BY name) FROM sqlite_master";
+    assert_eq!(file.query_row(tables, [], |row| row.get::<_, String>(0)).unwrap(), "sold,stock");
 }

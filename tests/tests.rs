@@ -17,6 +17,8 @@ mod durable;
 mod engine;
 /// Step types of one's own.
 mod extending;
+/// Flows run for a program in another language.
+mod host;
 /// The rules of the house that no lint knows.
 mod house;
 /// Requests that steps send themselves.

@@ -226,14 +226,29 @@ pub(crate) struct GoOnArgs {
     pub(crate) json: bool,
 }
 
+/// A run that branches off another one.
+#[derive(Debug, Args)]
+pub(crate) struct ForkArgs {
+    /// The step of the top flow from which on everything is done anew; `STEP#2` is its second visit.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) from: String,
+
+    #[command(flatten)]
+    pub(crate) how: ResumeArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Go on with a run that was stopped, killed or has failed: what it holds is not done again.
     Resume(ResumeArgs),
     /// Run the items of a run that failed once more.
     Retry(ResumeArgs),
+    /// Begin a new run that does not do again what another one did before a step; the flow may have been changed.
+    Fork(ForkArgs),
     /// Answer the question that a run waits for, and go on with it.
     Reply(ReplyArgs),
+    /// Run flows for a program in any language, which speaks JSON-RPC on standard input and output.
+    Host,
     /// List the runs that are kept here.
     Runs {
         /// Print one JSON list, on standard output.
@@ -249,7 +264,7 @@ pub(crate) enum Command {
         #[arg(long)]
         failures: bool,
     },
-    /// Drop from a run's journal what a resume does not need.
+    /// Drop from a run's journal what a resume of the same flow does not need.
     Compact {
         /// The run: its id, or its folder [default: the last one].
         #[arg(value_name = "RUN")]

@@ -13,6 +13,7 @@
 
 mod args;
 mod commands;
+mod host;
 mod load;
 mod render;
 mod report;

@@ -69,6 +69,8 @@ pub(crate) struct Around<'a> {
     pub(crate) allow: &'a [PathBuf],
     /// Files of components of an Agent Spec document.
     pub(crate) components: &'a [PathBuf],
+    /// Components of such a document that are read already: a name, and the text of a file of them.
+    pub(crate) given: Option<(&'a str, &'a [u8])>,
 }
 
 /// A text that was read, whichever dialect it is in.
@@ -111,9 +113,9 @@ pub(crate) fn load_text(
         value
     };
     let read = if flowrun_agentspec::is_agent_spec(text) {
-        agent_spec(name, text, around.components, &environment)?
-    } else if let Some(file) = around.components.first() {
-        let message = format!("`{}` belongs to an Agent Spec document, and `{name}` is none", file.display());
+        agent_spec(registry, name, text, around, &environment)?
+    } else if !around.components.is_empty() || around.given.is_some() {
+        let message = format!("components belong to an Agent Spec document, and `{name}` is none");
         return Err(Stop::usage(message));
     } else {
         native(name, text, &folder, around.allow, &environment)?
@@ -158,9 +160,17 @@ fn native(name: &str, text: &[u8], folder: &Path, allow: &[PathBuf], env: Env<'_
     Ok(Text { spec: parsed.spec, warnings: parsed.warnings, inlined, secrets: secrets.variables })
 }
 
-fn agent_spec(name: &str, text: &[u8], components: &[PathBuf], env: Env<'_>) -> Result<Text, Stop> {
-    let components = components.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
-    let options = ImportOptions { source: name.to_owned(), components, env: &env };
+fn agent_spec(
+    registry: &Registry,
+    name: &str,
+    text: &[u8],
+    around: Around<'_>,
+    env: Env<'_>,
+) -> Result<Text, Stop> {
+    let mut components = around.components.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
+    components.extend(around.given.map(|(name, text)| (name.to_owned(), text.to_vec())));
+    let has_tool = |name: &str| registry.tool(name).is_some();
+    let options = ImportOptions { source: name.to_owned(), components, has_tool: &has_tool, env: &env };
     let imported = flowrun_agentspec::import(text, &options).map_err(Stop::Diagnostics)?;
     // Such files are where sensitive values stand.
     let files = options

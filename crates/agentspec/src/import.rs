@@ -32,6 +32,7 @@ impl<T> Default for Definitions<T> {
 /// What has been read so far.
 pub(crate) struct Importer<'a> {
     pub(crate) doc: Document<'a>,
+    pub(crate) has_tool: &'a dyn Fn(&str) -> bool,
     /// The flows that were met; none for one with errors.
     pub(crate) flows: RefCell<HashMap<usize, Option<Rc<Inner>>>>,
     /// Those that are being read, the outermost first.
@@ -63,6 +64,7 @@ pub(crate) fn import(text: &[u8], options: &ImportOptions<'_>) -> Result<Importe
     };
     let importer = Importer {
         doc: Document::new(&root, &files, options),
+        has_tool: options.has_tool,
         flows: RefCell::default(),
         open: RefCell::default(),
         flow_names: RefCell::default(),

@@ -34,6 +34,8 @@ pub struct ImportOptions<'a> {
     pub source: String,
     /// Files of components beside the document: their names and texts.
     pub components: Vec<(String, Vec<u8>)>,
+    /// Whether the program has a tool of this name; others are lent by who runs the flow.
+    pub has_tool: &'a dyn Fn(&str) -> bool,
     /// Looks up an environment variable, for sensitive values that no file gives.
     pub env: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -41,7 +43,7 @@ pub struct ImportOptions<'a> {
 impl ImportOptions<'_> {
     /// Options for a document of this name, with nothing beside it and an empty environment.
     pub fn new(source: impl Into<String>) -> Self {
-        Self { source: source.into(), components: Vec::new(), env: &|_| None }
+        Self { source: source.into(), components: Vec::new(), has_tool: &|_| false, env: &|_| None }
     }
 }
 

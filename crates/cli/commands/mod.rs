@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod errors;
 mod graph;
+pub(crate) mod host_parts;
 mod init;
 mod reply;
 mod resume;
@@ -86,13 +87,16 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
         None => run::run(registry, &cli.run, &screen, cli.global.verbose),
         Some(Command::Resume(args)) => resume::resume(registry, &args, &screen, cli.global.verbose),
         Some(Command::Retry(args)) => resume::retry(registry, &args, &screen, cli.global.verbose),
+        Some(Command::Fork(args)) => resume::fork(registry, &args.how, &args.from, &screen, cli.global.verbose),
         Some(Command::Reply(args)) => reply::reply(registry, &args, &screen, cli.global.verbose),
+        Some(Command::Host) => crate::host::serve(registry),
         Some(Command::Runs { json }) => runs::list(json),
         Some(Command::Show { run, failures }) => runs::show(run.as_deref(), failures),
         Some(Command::Compact { run }) => runs::compact(run.as_deref(), &screen),
         Some(Command::Rm { runs, finished, older_than }) => runs::remove(&runs, finished, older_than, &screen),
         Some(Command::Check { files, base_dir, allow_path, components }) => {
-            let around = Around { base_dir: base_dir.as_deref(), allow: &allow_path, components: &components };
+            let base_dir = base_dir.as_deref();
+            let around = Around { base_dir, allow: &allow_path, components: &components, given: None };
             check::check(registry, &files, around, &screen)
         }
         Some(Command::Graph { file, components, format }) => graph::graph(registry, &file, &components, format),

@@ -32,7 +32,9 @@ use crate::render::{Screen, plural, thousands};
 use crate::report::{Preview, Progress, Record, clock};
 
 pub(super) use durable::{Kept, asked_again};
+pub(super) use inputs::{bind as bind_inputs, open as open_inputs, shown as shown_inputs};
 use models::Bound;
+pub(super) use models::bind as bind_models;
 use output::Writers;
 use signals::Signals;
 use terminal::Terminal;
@@ -85,7 +87,7 @@ pub(super) fn prepare(
         .map(std::path::absolute)
         .collect::<Result<_, _>>()
         .map_err(|e| Stop::usage(format!("`--allow-path`: {e}")))?;
-    let around = Around { base_dir: None, allow: &allow, components: &args.components };
+    let around = Around { allow: &allow, components: &args.components, ..Around::default() };
     let loaded = match text {
         Some(text) => load_text(registry, file, "<stdin>", text.as_bytes(), around)?,
         None => load(registry, file, around)?,
@@ -101,6 +103,10 @@ pub(super) fn prepare(
     let (inputs, seed) = inputs::bind(flow, given, args.seed)?;
     let shown = inputs::shown(flow, &inputs);
     let models = models::bind(&loaded.compiled.models, &args.model)?;
+    let asked = options(args, 0);
+    if let Some(refused) = loaded.compiled.tools.iter().find_map(|tool| tool.tool.refused(&asked)) {
+        return Err(Stop::Usage(refused.message, refused.help));
+    }
     let mut wrong = check_files(flow, &files, args.preview.is_none());
     let stores = bind_stores(&loaded.compiled, &files, args.preview.is_some()).unwrap_or_else(|refused| {
         wrong.extend(refused);
@@ -153,24 +159,21 @@ async fn go(
         asked = Terminal::find(&progress);
         observers = observers.with(progress);
     }
-    let stop = Arc::new(StopRun::default());
+    let (stop, stores) = (Arc::new(StopRun::default()), Arc::new(stores));
     let described = models.described();
     let mut resources = Resources::new()
         .with(Arc::clone(&files))
         .with(Arc::new(models.into_models()))
         .with(Arc::new(flowrun_net::Client::new()))
-        .with(Arc::new(stores));
+        .with(Arc::clone(&stores));
     if let Some(kept) = &kept {
-        resources = resources.with(Arc::new(kept.parts()));
+        resources = kept.provide(resources);
     }
-    let options = RunOptions {
-        seed,
-        parallel: args.parallel,
-        preview: args.preview,
-        unfinished: args.unfinished,
-        allow_stdio_mcp: args.allow_stdio_mcp,
-    };
-    let run = Run::new(options).resources(resources).observers(observers).journal(journal).stop(Arc::clone(&stop));
+    let run = Run::new(options(args, seed))
+        .resources(resources)
+        .observers(observers)
+        .journal(journal)
+        .stop(Arc::clone(&stop));
     let run = match asked {
         Some(terminal) => run.answers(Arc::new(terminal)),
         None => run,
@@ -216,13 +219,36 @@ async fn go(
         Err(error) => report.failure(screen, error),
         Ok(_) => {}
     }
-    if let Some(kept) = &kept
-        && let Err(error) = kept.close(&report)
-    {
-        screen.error(&error.to_string(), None);
-        code = code.max(FAILED);
+    if let Some(kept) = &kept {
+        if ended.is_ok() {
+            forget(&stores, kept, screen).await;
+        }
+        if let Err(error) = kept.close(&report) {
+            screen.error(&error.to_string(), None);
+            code = code.max(FAILED);
+        }
     }
     Ok(code)
+}
+
+fn options(args: &RunArgs, seed: u64) -> RunOptions {
+    RunOptions {
+        seed,
+        parallel: args.parallel,
+        preview: args.preview,
+        unfinished: args.unfinished,
+        allow_stdio_mcp: args.allow_stdio_mcp,
+        lends: Vec::new(),
+    }
+}
+
+/// The run is whole; where a store cannot forget what it remembers of it, that stays there, and nothing else is lost.
+async fn forget(stores: &Stores, kept: &Kept, screen: &Screen) {
+    if let Some(mark) = kept.mark()
+        && let Err(error) = stores.forget(&mark).await
+    {
+        screen.error(&error.message, error.help.as_deref());
+    }
 }
 
 /// The outputs, or why there are none, with what the run waits for.

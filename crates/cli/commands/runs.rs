@@ -1,14 +1,16 @@
 //! `flowrun runs`, `show`, `compact` and `rm`: what is kept on disk.
 
+mod show;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowrun_core::diagnostics::nearest;
-use flowrun_core::journal::ItemRecord;
-use flowrun_journal::{Found, Held, JOURNAL_FILE, JournalError, Record, RunFolder, Status, costs, runs_in, scan};
+use flowrun_journal::{Found, Held, JournalError, Record, RunFolder, Status, costs, runs_in, scan};
 use serde_json::{Value, json};
+pub(super) use show::show;
 
 use super::{Stop, print_out};
 use crate::render::{Screen, plural, thousands};
@@ -78,12 +80,13 @@ pub(super) fn rows_of(folder: &Path) -> Result<Rows, JournalError> {
     let mut rows = Rows::default();
     let mut ended = std::collections::HashMap::new();
     let mut outside = 0_u64;
-    scan(&folder.join(JOURNAL_FILE), |record| match record {
+    scan(folder, |record| match record {
         Record::Effect { key, .. } => outside += u64::from(costs(key)),
         Record::Map { map, asked } => rows.maps.entry(map.to_owned()).or_default().asked = Some(asked),
         Record::Item { map, index, failed, .. } => {
             ended.insert((map.to_owned(), index), failed);
         }
+        Record::Begun { .. } | Record::Ended { .. } => {}
     })?;
     for ((map, _), failed) in ended {
         rows.held.items += 1;
@@ -191,120 +194,18 @@ fn age_in_words(age: Duration) -> String {
     }
 }
 
-/// `flowrun show`.
-pub(super) fn show(run: Option<&str>, failures: bool) -> Result<(), Stop> {
-    let path = locate(run)?;
-    let found = Found::at(&path).map_err(stopped)?;
-    let text = if failures { failures_of(&found)? } else { overview(&found)? };
-    print_out(&text)
-}
-
-fn overview(found: &Found) -> Result<String, Stop> {
-    let run = match &found.run {
-        Ok(run) => run,
-        Err(error) => return Err(Stop::usage(error.to_string())),
-    };
-    let mut text = format!(
-        "{}  run {}  seed {}  {} {}\n",
-        run.flow.name,
-        found.id,
-        run.seed,
-        found.status.word(),
-        age_in_words(found.age)
-    );
-    let _ = writeln!(text, "  flow     {}", run.flow.file.display());
-    for (name, value) in &run.inputs {
-        let _ = writeln!(text, "  input    {name} = {value}");
-    }
-    for (name, answers) in &run.models {
-        let _ = writeln!(text, "  model    {name}: {answers}");
-    }
-    for (step, calls) in calls_of(&found.path)? {
-        let _ = writeln!(text, "  {step:<24} {}", plural(calls, "effect"));
-    }
-    for (map, rows) in &rows_of(&found.path).map_err(stopped)?.maps {
-        let step = map.split('#').next().unwrap_or(map);
-        let asked = rows.asked.map(|asked| format!(" of {}", thousands(asked))).unwrap_or_default();
-        let failed = if rows.failed > 0 { format!(", {} failed", thousands(rows.failed)) } else { String::new() };
-        let _ = writeln!(text, "  {step:<24} {}{asked} items{failed}", thousands(rows.done));
-    }
-    if let Some(error) = found.state.as_ref().and_then(|state| state.error.as_ref()) {
-        let step = error.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
-        let _ = writeln!(text, "  failed   {step}{} ({})", error.message, error.code);
-    }
-    if found.status != Status::Finished && found.status != Status::Running {
-        let _ = writeln!(text, "  to go on: flowrun resume {}", found.id);
-    }
-    Ok(text)
-}
-
-/// How many effects each step has, by the way to it without items and trials.
-fn calls_of(folder: &Path) -> Result<BTreeMap<String, u64>, Stop> {
-    let mut calls = BTreeMap::new();
-    let counted = scan(&folder.join(JOURNAL_FILE), |record| {
-        if let Record::Effect { key, .. } = record
-            && costs(key)
-        {
-            let address = key.rsplit_once('!').map_or(key, |(address, _)| address);
-            let steps: Vec<&str> = address.split('/').map(|part| part.split('#').next().unwrap_or(part)).collect();
-            *calls.entry(steps.join(" › ")).or_default() += 1;
-        }
-    });
-    counted.map(|()| calls).map_err(stopped)
-}
-
-fn failures_of(found: &Found) -> Result<String, Stop> {
-    let mut failed: BTreeMap<(String, u64), Option<ItemRecord>> = BTreeMap::new();
-    let mut unreadable = None;
-    let read = scan(&found.path.join(JOURNAL_FILE), |record| {
-        let Record::Item { map, index, failed: has_failed, record, .. } = record else { return };
-        let item = (map.to_owned(), index);
-        if !has_failed {
-            failed.remove(&item);
-            return;
-        }
-        match record.map(serde_json::from_str).transpose() {
-            Ok(record) => {
-                failed.insert(item, record);
-            }
-            Err(error) => unreadable = Some(error.to_string()),
-        }
-    });
-    read.map_err(stopped)?;
-    if let Some(why) = unreadable {
-        return Err(Stop::usage(format!("a record of the run {} cannot be read: {why}", found.id)));
-    }
-    if failed.is_empty() {
-        return Ok(format!("no item of the run {} has failed\n", found.id));
-    }
-    let mut text = String::new();
-    for ((map, index), record) in &failed {
-        let step = map.split('#').next().unwrap_or(map);
-        let Some(ItemRecord { result: Err(error), attempts, .. }) = record else {
-            let _ = writeln!(text, "{step}[{index}]  its record is large, see the failures file");
-            continue;
-        };
-        let at = error.at.as_ref().map_or_else(|| format!("{step}[{index}]"), ToString::to_string);
-        let _ =
-            writeln!(text, "{at}  {} ({}), {}", error.message, error.code, plural((*attempts).into(), "attempt"));
-        for (label, detail) in &error.details {
-            let _ = writeln!(text, "  {label:<8} {}", detail.replace('\n', "\n           "));
-        }
-    }
-    let _ = writeln!(
-        text,
-        "{} failed; `flowrun retry {}` runs them again",
-        plural(failed.len() as u64, "item"),
-        found.id
-    );
-    Ok(text)
-}
-
 /// `flowrun compact`.
 pub(super) fn compact(run: Option<&str>, screen: &Screen) -> Result<(), Stop> {
-    let folder = RunFolder::open(&locate(run)?).map_err(stopped)?;
-    let (before, after) = flowrun_journal::compact(folder.path()).map_err(stopped)?;
+    let mut folder = RunFolder::open(&locate(run)?).map_err(stopped)?;
+    let items = rows_of(folder.path()).map_err(stopped)?.held.items;
+    let (before, after) = flowrun_journal::compact(&mut folder).map_err(stopped)?;
     screen.line(&format!("run {}: {} → {}", folder.id(), size(before), size(after)));
+    if items > 0 {
+        screen.line(&format!(
+            "  `resume` and `retry` go on as before; over a flow that was changed, what {} asked is asked again",
+            plural(items, "finished item")
+        ));
+    }
     Ok(())
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::words::push_number;
+
 /// What kind of frame a step opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,6 +64,11 @@ impl Address {
         self.0.as_ref().map(|part| &part.step)
     }
 
+    /// The step of the top flow below which it lies.
+    pub fn top(&self) -> Option<(Arc<str>, u32)> {
+        self.parts().first().map(|part| (Arc::clone(&part.step), part.visit))
+    }
+
     /// How many frames lie above the step: 0 for a step of the top flow.
     pub fn depth(&self) -> usize {
         self.parts().len().saturating_sub(1)
@@ -104,22 +111,34 @@ impl Address {
     }
 
     fn write_key(&self, text: &mut String) {
-        use fmt::Write;
         let Some(part) = &self.0 else { return };
         part.above.write_key(text);
         if !text.is_empty() {
             text.push('/');
         }
         text.push_str(&part.step);
-        // Writing to a string cannot fail.
-        let _ = write!(text, "#{}", part.visit);
-        let _ = match &part.frame {
-            Some(FrameKind::Item(n)) => write!(text, "[{n}]"),
-            Some(FrameKind::Trial(n)) => write!(text, ".{n}"),
-            Some(FrameKind::Flow(name)) => write!(text, ":{name}"),
-            Some(FrameKind::Context(name)) => write!(text, "@{name}"),
-            None => Ok(()),
-        };
+        text.push('#');
+        push_number(text, part.visit.into());
+        match &part.frame {
+            Some(FrameKind::Item(n)) => {
+                text.push('[');
+                push_number(text, *n);
+                text.push(']');
+            }
+            Some(FrameKind::Trial(n)) => {
+                text.push('.');
+                push_number(text, (*n).into());
+            }
+            Some(FrameKind::Flow(name)) => {
+                text.push(':');
+                text.push_str(name);
+            }
+            Some(FrameKind::Context(name)) => {
+                text.push('@');
+                text.push_str(name);
+            }
+            None => {}
+        }
     }
 
     fn parts(&self) -> Vec<&Part> {

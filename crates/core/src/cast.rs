@@ -64,31 +64,47 @@ fn is_number(kind: &Kind) -> bool {
 /// # Errors
 /// When it is none and cannot become one without losing something; the message names both types and the value.
 pub fn cast(value: Value, to: &Type) -> Result<Value, CastError> {
+    if fits(&value, to) {
+        return Ok(value);
+    }
     let cast = cast_kind(value, to)?;
     check_limits(&cast, to)?;
     Ok(cast)
 }
 
+/// Whether it is plain that a value is already one of a type, as almost all values on wires are.
+pub(crate) fn fits(value: &Value, to: &Type) -> bool {
+    is_of_kind(value, &to.kind) && to.one_of.is_none() && to.minimum.is_none() && to.maximum.is_none()
+}
+
+fn is_of_kind(value: &Value, kind: &Kind) -> bool {
+    match (kind, value) {
+        (Kind::Any, _)
+        | (Kind::Null, Value::Null)
+        | (Kind::Boolean, Value::Bool(_))
+        | (Kind::Integer, Value::Int(_))
+        | (Kind::Number, Value::Float(_))
+        | (Kind::Decimal, Value::Decimal(_))
+        | (Kind::Date, Value::Date(_))
+        | (Kind::Timestamp, Value::Timestamp(_))
+        | (Kind::Duration, Value::Duration(_))
+        | (Kind::String | Kind::Path, Value::String(_))
+        | (Kind::Table, Value::Table(_)) => true,
+        (Kind::Object(fields), Value::Object(_)) => fields.is_empty(),
+        (Kind::List(item), Value::List(_)) => matches!(item.kind, Kind::Any),
+        _ => false,
+    }
+}
+
 fn cast_kind(value: Value, to: &Type) -> Result<Value, CastError> {
+    if is_of_kind(&value, &to.kind) {
+        return Ok(value);
+    }
     Ok(match (&to.kind, value) {
-        (Kind::Any, value)
-        | (Kind::Null, value @ Value::Null)
-        | (Kind::Boolean, value @ Value::Bool(_))
-        | (Kind::Integer, value @ Value::Int(_))
-        | (Kind::Number, value @ Value::Float(_))
-        | (Kind::Decimal, value @ Value::Decimal(_))
-        | (Kind::Date, value @ Value::Date(_))
-        | (Kind::Timestamp, value @ Value::Timestamp(_))
-        | (Kind::Duration, value @ Value::Duration(_))
-        | (Kind::String | Kind::Path, value @ Value::String(_))
-        | (Kind::Table, value @ Value::Table(_)) => value,
         (Kind::Union(members), value) => cast_union(value, members, to)?,
         (_, value @ Value::Null) => return Err(refusal(&value, to)),
         (Kind::Number | Kind::Integer | Kind::Decimal | Kind::Boolean, value) => cast_number(&value, to)?,
         (Kind::List(item), Value::List(list)) => {
-            if matches!(item.kind, Kind::Any) {
-                return Ok(Value::List(list));
-            }
             let items = list
                 .items()
                 .iter()
@@ -96,7 +112,7 @@ fn cast_kind(value: Value, to: &Type) -> Result<Value, CastError> {
                 .map(|(i, v)| cast(v.clone(), item).map_err(|e| CastError(format!("item {i}: {e}"))));
             Value::List(items.collect::<Result<Vec<_>, _>>()?.into())
         }
-        (Kind::Object(fields), Value::Object(object)) => cast_object(object, fields)?,
+        (Kind::Object(fields), Value::Object(object)) => cast_object(&object, fields)?,
         (Kind::Timestamp, Value::Date(day)) => Value::Timestamp(day.and_time(chrono::NaiveTime::MIN).and_utc()),
         (Kind::String, value @ Value::Table(_)) => return Err(refusal(&value, to)),
         (Kind::String, value) => Value::from(text_of(&value)?),
@@ -155,10 +171,7 @@ fn cast_number(value: &Value, to: &Type) -> Result<Value, CastError> {
     cast.ok_or_else(|| refusal(value, to))
 }
 
-fn cast_object(object: Object, fields: &indexmap::IndexMap<String, Type>) -> Result<Value, CastError> {
-    if fields.is_empty() {
-        return Ok(Value::Object(object));
-    }
+fn cast_object(object: &Object, fields: &indexmap::IndexMap<String, Type>) -> Result<Value, CastError> {
     let mut entries: Vec<(Arc<str>, Value)> = object.iter().map(|(k, v)| (Arc::clone(k), v.clone())).collect();
     for (name, wanted) in fields {
         match entries.iter_mut().find(|(k, _)| **k == **name) {

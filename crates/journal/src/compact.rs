@@ -1,29 +1,32 @@
-//! Drops from a journal what no resume needs: the effects inside of finished items, and records that later ones replace.
+//! Drops from a journal what no resume of the same flow needs: the effects inside of finished items, and records that later
+//! ones replace.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
 
 use crate::index::{Index, line_at};
 use crate::line::Line;
-use crate::{FORMAT, JOURNAL_FILE, JournalError};
+use crate::{FORMAT, JOURNAL_FILE, JournalError, RunFolder};
 
 /// Writes the journal of a run anew, beside the old one, and renames it. Gives its size before and after.
 ///
 /// # Errors
 /// When it cannot be read or written; the old one stays then.
-pub fn compact(folder: &Path) -> Result<(u64, u64), JournalError> {
-    let path = folder.join(JOURNAL_FILE);
-    let index = Index::read(&path, false, false)?;
+pub fn compact(folder: &mut RunFolder) -> Result<(u64, u64), JournalError> {
+    let path = folder.path().join(JOURNAL_FILE);
+    let index = Index::read(&path, false, folder.run.items_from)?;
     let before = std::fs::metadata(&path).map_err(JournalError::io(&path, "read"))?.len();
     let mut places: Vec<_> = index.effects.values().copied().collect();
     places.extend(index.items.values().flatten().filter(|place| place.length > 0));
+    places.extend(index.visits.places());
     places.sort_by_key(|place| place.offset);
     let beside = path.with_extension("partial");
     let write = || -> std::io::Result<u64> {
         let mut old = File::open(&path)?;
         let mut new = BufWriter::new(File::create(&beside)?);
-        let header = Line { journal: Some(FORMAT), ..Line::default() };
+        // Said, because a flow that was changed wants what is dropped here.
+        let compacted = index.compacted || index.items.values().any(|items| !items.is_empty());
+        let header = Line { journal: Some(FORMAT), compacted, ..Line::default() };
         new.write_all(&header.encode()?)?;
         for (map, asked) in &index.asked {
             let line = Line { map: Some(map.as_str().into()), asked: Some(*asked), ..Line::default() };
@@ -37,5 +40,11 @@ pub fn compact(folder: &Path) -> Result<(u64, u64), JournalError> {
         std::fs::rename(&beside, &path)?;
         file.metadata().map(|m| m.len())
     };
-    write().map(|after| (before, after)).map_err(JournalError::io(&path, "written"))
+    let after = write().map_err(JournalError::io(&path, "written"))?;
+    if folder.run.items_from > 0 {
+        // Those that do not count are gone.
+        folder.run.items_from = 0;
+        folder.write_run()?;
+    }
+    Ok((before, after))
 }

@@ -100,12 +100,31 @@ pub struct RunFile {
     /// Who answered before the run went on with others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier_models: Vec<BTreeMap<String, String>>,
+    /// The run that it was forked from, and the step from which on it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked: Option<Forked>,
+    /// The place in the journal from which on items count: those before it were finished over a flow that was changed
+    /// since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub items_from: u64,
+    /// What no other run has: by it stores know what the run has changed already.
+    #[serde(default)]
+    pub mark: String,
     /// The options as they were typed.
     pub options: Map<String, Value>,
     /// A digest over all that makes two runs the same one: the flow, inputs, seed, models and targets.
     pub identity: String,
     /// When it was started, in seconds since 1970.
     pub started: u64,
+}
+
+/// Where a run was forked from another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forked {
+    /// The other run.
+    pub run: String,
+    /// The step.
+    pub from: String,
 }
 
 /// How a run stands.
@@ -237,6 +256,7 @@ impl RunFolder {
     fn begin(path: PathBuf, id: String, mut run: RunFile) -> Result<Self, JournalError> {
         let lock = lock(&path, &id)?;
         run.started = now();
+        run.mark = new_mark(&path);
         Ok(Self { path, id, run, lock })
     }
 
@@ -430,6 +450,15 @@ fn new_id(attempt: u32) -> String {
     (0..length).map(|n| draw(if n == 0 { ID_LETTERS } else { ID_CHARACTERS })).collect()
 }
 
+/// Reaches no result either.
+fn new_mark(path: &Path) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&since_1970().as_nanos().to_le_bytes());
+    hasher.update(&std::process::id().to_le_bytes());
+    hasher.update(path.as_os_str().as_encoded_bytes());
+    hasher.finalize().to_hex()[..24].to_owned()
+}
+
 /// Takes the lock of a run's folder; the operating system gives it back when the process ends, however it does.
 fn lock(folder: &Path, id: &str) -> Result<File, JournalError> {
     let path = folder.join(LOCK_FILE);
@@ -449,6 +478,16 @@ fn lock(folder: &Path, id: &str) -> Result<File, JournalError> {
     let say = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)).map(drop));
     say.and_then(|()| writeln!(file, "{}", std::process::id())).map_err(JournalError::io(&path, "written"))?;
     Ok(file)
+}
+
+/// The place in a run's journal from which on items count.
+pub(crate) fn items_from(folder: &Path) -> Result<u64, JournalError> {
+    read_run(folder).map(|run| run.items_from)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 fn read_run(folder: &Path) -> Result<RunFile, JournalError> {
@@ -505,95 +544,4 @@ fn replace(path: &Path, value: &impl Serialize) -> Result<(), JournalError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    pub(crate) fn run_file() -> RunFile {
-        RunFile {
-            format: FORMAT,
-            program: "flowrun 0".into(),
-            flow: FlowRecord { file: "flow.yaml".into(), text: "a\nb\n".into(), ..FlowRecord::default() },
-            working_folder: PathBuf::new(),
-            inputs: Map::new(),
-            seed: 0,
-            models: BTreeMap::new(),
-            earlier_models: Vec::new(),
-            options: Map::new(),
-            identity: "x".into(),
-            started: 0,
-        }
-    }
-
-    #[test]
-    fn a_folder_is_held_by_one_and_says_by_whom() {
-        let runs = tempfile::tempdir().unwrap();
-        let runs = runs.path().join(".flowrun/runs");
-        let folder = RunFolder::create_in(&runs, run_file()).unwrap();
-        assert!(
-            folder.id().len() == 4 && std::fs::read_to_string(runs.with_file_name(".gitignore")).unwrap() == "*\n"
-        );
-        assert!(runs_in(&runs).unwrap().is_empty(), "it is no run's yet");
-        std::fs::write(folder.path().join(JOURNAL_FILE), "").unwrap();
-        folder.write_run().unwrap();
-        let error = RunFolder::open(folder.path()).unwrap_err();
-        assert!(
-            matches!(&error, JournalError::InUse { pid, .. } if *pid == std::process::id().to_string()),
-            "{error}"
-        );
-        assert_eq!(runs_in(&runs).unwrap()[0].status, Status::Running);
-        let path = folder.path().to_owned();
-        drop(folder);
-        assert_eq!(runs_in(&runs).unwrap()[0].status, Status::Killed);
-        RunFolder::open(&path).unwrap().remove().unwrap();
-        assert!(runs_in(&runs).unwrap().is_empty());
-    }
-
-    #[test]
-    fn what_is_missing_or_of_a_later_version_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let said = |folder: &Path| RunFolder::open(folder).unwrap_err().to_string();
-        assert!(said(folder.path()).contains("is no run's folder"));
-        let run = RunFolder::create_at(&folder.path().join("r"), run_file()).unwrap();
-        let path = run.path().to_owned();
-        run.write_run().unwrap();
-        drop(run);
-        assert!(said(&path).contains("journal.jsonl` is missing"), "{}", said(&path));
-        let text = std::fs::read_to_string(path.join(RUN_FILE)).unwrap();
-        std::fs::write(path.join(RUN_FILE), text.replace("\"format\": 1", "\"format\": 7")).unwrap();
-        assert!(said(&path).contains("has the format 7; this program reads up to 1"));
-        std::fs::write(path.join(JOURNAL_FILE), "").unwrap();
-        std::fs::remove_file(path.join(RUN_FILE)).unwrap();
-        assert!(said(&path).contains("run.json` is missing"));
-    }
-
-    #[test]
-    fn a_folder_that_somebody_is_about_to_hold_is_left_alone() {
-        let runs = tempfile::tempdir().unwrap();
-        let (fresh, left) = (runs.path().join("new1"), runs.path().join("old1"));
-        for folder in [&fresh, &left] {
-            std::fs::create_dir(folder).unwrap();
-        }
-        let long_ago = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        File::open(&left).unwrap().set_modified(long_ago).unwrap();
-        prune(runs.path()).unwrap();
-        assert_eq!((fresh.exists(), left.exists()), (true, false));
-    }
-
-    #[test]
-    fn differences_of_a_flow_are_named() {
-        let was = run_file().flow;
-        let mut is = was.clone();
-        assert!(was.differences(&is).is_empty());
-        is.text = "a\nc\n".into();
-        is.inlined.insert("p.md".into(), "x".into());
-        is.environment.insert("NAME".into(), Some("x".into()));
-        assert_eq!(
-            was.differences(&is),
-            [
-                "flow.yaml differs from line 2 on",
-                "p.md is inlined now",
-                "the environment's NAME was unset, and is `x`"
-            ]
-        );
-    }
-}
+pub(crate) mod tests;

@@ -8,10 +8,12 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Bound;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::folder::items_from;
 use crate::line::{Line, decode};
-use crate::{FORMAT, JournalError};
+use crate::{FORMAT, JOURNAL_FILE, JournalError};
 
 /// Larger values stand in files of their own, so a longer line is none of ours.
 const LONGEST_LINE: usize = 1 << 20;
@@ -35,6 +37,20 @@ pub enum Record<'a> {
         /// How many items it has.
         asked: u64,
     },
+    /// A step of the top flow began.
+    Begun {
+        /// The address of its visit.
+        visit: &'a str,
+        /// Its type.
+        step_type: String,
+    },
+    /// A step of the top flow ended.
+    Ended {
+        /// The address of its visit.
+        visit: &'a str,
+        /// How.
+        how: StepEnd,
+    },
     /// An item finished.
     Item {
         /// The address of the map's visit.
@@ -48,6 +64,17 @@ pub enum Record<'a> {
         /// The digest of a record that stands in a file of its own.
         large: Option<&'a str>,
     },
+}
+
+/// How a step of the top flow ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepEnd {
+    /// The branch that it took; none where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// What it made, in a few words, or why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Where a line stands.
@@ -64,25 +91,32 @@ pub(crate) struct Index {
     pub(crate) effects: BTreeMap<String, Place>,
     pub(crate) items: HashMap<String, Vec<Place>>,
     pub(crate) asked: BTreeMap<String, u64>,
+    /// The visits of steps of the top flow, in the order in which they began the last time, each with its lines.
+    pub(crate) visits: Visits,
+    /// Whether the effects inside of finished items were dropped.
+    pub(crate) compacted: bool,
     /// The bytes up to the end of the last whole line.
     pub(crate) whole: u64,
 }
 
 impl Index {
-    /// Reads a journal; `drop_failed`: as if the items that failed had never run, `effects_only`: as if none had finished.
-    pub(crate) fn read(path: &Path, drop_failed: bool, effects_only: bool) -> Result<Self, JournalError> {
+    /// Reads a journal; `drop_failed`: as if the items that failed had never run, `items_from`: as if those that stand
+    /// before this place had not finished.
+    pub(crate) fn read(path: &Path, drop_failed: bool, items_from: u64) -> Result<Self, JournalError> {
         let mut index = Self::default();
-        let whole = scan_places(path, |record, place| match record {
+        let (whole, compacted) = scan_places(path, |record, place| match record {
+            Record::Begun { visit, .. } => index.visits.begun(visit, place),
+            Record::Ended { visit, how } => index.visits.ended(visit, &how, place),
             Record::Effect { key, .. } => {
                 index.effects.insert(key.to_owned(), place);
             }
             Record::Map { map, asked } => {
                 index.asked.insert(map.to_owned(), asked);
             }
-            Record::Item { failed, .. } if effects_only || (drop_failed && failed) => {}
+            Record::Item { failed, .. } if place.offset < items_from || (drop_failed && failed) => {}
             Record::Item { map, index: item, .. } => index.add_item(map, item, place),
         })?;
-        index.whole = whole;
+        (index.whole, index.compacted) = (whole, compacted);
         Ok(index)
     }
 
@@ -120,6 +154,63 @@ impl Index {
     }
 }
 
+/// The visits of steps of the top flow.
+#[derive(Debug, Default)]
+pub(crate) struct Visits {
+    order: Vec<String>,
+    lines: HashMap<String, Visit>,
+}
+
+#[derive(Debug)]
+struct Visit {
+    turn: usize,
+    places: Vec<Place>,
+    well: bool,
+}
+
+impl Visits {
+    /// A visit that begins once more, over a flow that was changed, has its turn anew.
+    fn begun(&mut self, visit: &str, place: Place) {
+        let turn = self.order.len();
+        self.order.push(visit.to_owned());
+        self.lines.insert(visit.to_owned(), Visit { turn, places: vec![place], well: false });
+    }
+
+    fn ended(&mut self, visit: &str, how: &StepEnd, place: Place) {
+        if let Some(visit) = self.lines.get_mut(visit) {
+            visit.places.truncate(1);
+            visit.places.push(place);
+            visit.well = how.branch.is_some();
+        }
+    }
+
+    /// Whether its beginning stands there.
+    pub(crate) fn has_begun(&self, visit: &str) -> bool {
+        self.lines.contains_key(visit)
+    }
+
+    /// Whether it stands there that it ended well.
+    pub(crate) fn has_ended(&self, visit: &str) -> bool {
+        self.lines.get(visit).is_some_and(|visit| visit.well)
+    }
+
+    /// As if none had begun.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// In the order in which they began.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &str> {
+        let last = |(turn, visit): &(usize, &String)| self.lines.get(*visit).is_some_and(|v| v.turn == *turn);
+        self.order.iter().enumerate().filter(last).map(|(_, visit)| visit.as_str())
+    }
+
+    /// Where the lines stand that are needed.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        self.lines.values().flat_map(|visit| visit.places.iter().copied())
+    }
+}
+
 /// The bytes of a line.
 pub(crate) fn line_at(file: &mut File, place: Place) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; place.length as usize];
@@ -128,17 +219,29 @@ pub(crate) fn line_at(file: &mut File, place: Place) -> std::io::Result<Vec<u8>>
     Ok(bytes)
 }
 
-/// Reads all whole records of a journal, in the order in which they were written.
+/// Reads all whole records of a run's journal that count, in the order in which they were written: without items that were
+/// finished over a flow that was changed since.
 ///
 /// # Errors
 /// When the file cannot be read, is of a newer format, or is damaged other than at its end.
-pub fn scan(path: &Path, mut each: impl FnMut(Record<'_>)) -> Result<(), JournalError> {
-    scan_places(path, |record, _| each(record)).map(drop)
+pub fn scan(folder: &Path, mut each: impl FnMut(Record<'_>)) -> Result<(), JournalError> {
+    let items_from = items_from(folder)?;
+    let counts =
+        |record: &Record<'_>, place: Place| place.offset >= items_from || !matches!(record, Record::Item { .. });
+    let each = |record: Record<'_>, place| {
+        if counts(&record, place) {
+            each(record);
+        }
+    };
+    scan_places(&folder.join(JOURNAL_FILE), each).map(drop)
 }
 
-/// Gives the bytes up to the end of the last whole line. What a crash left behind it is no line and is passed over; a
+/// Gives the bytes up to the end of the last whole line, and whether the journal was compacted. What a crash left behind it is no line and is passed over; a
 /// line that is wrong and has whole ones behind it was damaged by something else.
-fn scan_places(path: &Path, mut each: impl FnMut(Record<'_>, Place)) -> Result<u64, JournalError> {
+pub(crate) fn scan_places(
+    path: &Path,
+    mut each: impl FnMut(Record<'_>, Place),
+) -> Result<(u64, bool), JournalError> {
     let file = File::open(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => JournalError::Missing(path.to_owned()),
         _ => JournalError::io(path, "read")(e),
@@ -146,12 +249,12 @@ fn scan_places(path: &Path, mut each: impl FnMut(Record<'_>, Place)) -> Result<u
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let (mut bytes, mut offset, mut number) = (Vec::new(), 0_u64, 0_u64);
     let mut wrong: Option<(u64, String)> = None;
-    let mut whole = 0;
+    let (mut whole, mut compacted) = (0, false);
     loop {
         bytes.clear();
         let length = read_line(&mut reader, &mut bytes).map_err(JournalError::io(path, "read"))?;
         if length == 0 {
-            return Ok(whole);
+            return Ok((whole, compacted));
         }
         number += 1;
         match (decode(&bytes), &wrong) {
@@ -162,6 +265,7 @@ fn scan_places(path: &Path, mut each: impl FnMut(Record<'_>, Place)) -> Result<u
                 if let Some(found) = line.journal.filter(|found| *found > FORMAT) {
                     return Err(JournalError::Newer { path: path.to_owned(), found });
                 }
+                compacted |= line.compacted;
                 let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 let place = Place { offset, length, failed: line.failed };
                 if let Some(record) = record(&line) {
@@ -203,6 +307,19 @@ fn record<'l>(line: &'l Line<'_>) -> Option<Record<'l>> {
     }
     if let Some((map, index)) = line.item.as_deref().zip(line.index) {
         return Some(Record::Item { map, index, failed: line.failed, record: value, large });
+    }
+    if let Some(visit) = line.begun.as_deref() {
+        #[derive(Default, Deserialize)]
+        struct Begun {
+            r#type: String,
+        }
+        // What it is called is for people alone.
+        let begun: Begun = value.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        return Some(Record::Begun { visit, step_type: begun.r#type });
+    }
+    if let Some(visit) = line.ended.as_deref() {
+        let how = value.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        return Some(Record::Ended { visit, how });
     }
     let (map, asked) = line.map.as_deref().zip(line.asked)?;
     Some(Record::Map { map, asked })

@@ -12,14 +12,15 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::value::RawValue;
 
-use crate::index::{Index, Place, line_at};
+use crate::index::{Index, Place, StepEnd, line_at};
 use crate::line::{Line, decode};
 use crate::sync::Syncer;
 use crate::{FORMAT, JOURNAL_FILE, JournalError};
 
 /// What is larger stands in a file of its own.
 const LARGE: usize = 256 << 10;
-const VALUES: &str = "values";
+/// The folder of what is larger.
+pub(crate) const VALUES: &str = "values";
 
 /// How a journal is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct OpenOptions {
     pub drop_failed: bool,
     /// Only effects, also those inside finished items: each item is run again over them.
     pub effects_only: bool,
+    /// Likewise of items that stand before this place in the journal: they were finished over another flow.
+    pub items_from: u64,
 }
 
 /// What an earlier process left in a journal.
@@ -95,7 +98,15 @@ impl FileJournal {
     /// When it is missing, of a newer format, or damaged other than at its end.
     pub fn open(folder: &Path, options: OpenOptions) -> Result<Self, JournalError> {
         let path = folder.join(JOURNAL_FILE);
-        let index = Index::read(&path, options.drop_failed, options.effects_only)?;
+        let mut index = Index::read(
+            &path,
+            options.drop_failed,
+            if options.effects_only { u64::MAX } else { options.items_from },
+        )?;
+        if options.effects_only {
+            // Another flow may take other steps in another order.
+            index.visits.clear();
+        }
         let file = FileOptions::new().append(true).open(&path).map_err(JournalError::io(&path, "written"))?;
         let length = file.metadata().map_err(JournalError::io(&path, "read"))?.len();
         if length > index.whole {
@@ -136,6 +147,35 @@ impl FileJournal {
             return Ok(());
         }
         self.append(&Line { map: Some(map.into()), asked: Some(asked), ..Line::default() })
+    }
+
+    /// Notes that a step of the top flow has begun; `visit` is its address.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_begun(&self, visit: &str, step_type: &str) -> Result<(), StepError> {
+        if self.index.visits.has_begun(visit) {
+            return Ok(());
+        }
+        let text = serde_json::json!({ "type": step_type }).to_string();
+        self.keep(&text, Line { begun: Some(visit.into()), ..Line::default() })
+    }
+
+    /// Notes how a step of the top flow has ended.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_ended(&self, visit: &str, how: &StepEnd) -> Result<(), StepError> {
+        if self.index.visits.has_ended(visit) {
+            return Ok(());
+        }
+        let text = serde_json::to_string(how).map_err(|e| self.broken(&e.to_string()))?;
+        self.keep(&text, Line { ended: Some(visit.into()), ..Line::default() })
+    }
+
+    /// The place in the file at which what this process keeps begins.
+    pub fn begins_at(&self) -> u64 {
+        self.index.whole
     }
 
     fn append(&self, line: &Line<'_>) -> Result<(), StepError> {

@@ -8,14 +8,16 @@
 
 mod compact;
 mod folder;
+mod fork;
 mod index;
 mod journal;
 mod line;
 mod sync;
 
 pub use compact::compact;
-pub use folder::{Failure, FlowRecord, Found, RunFile, RunFolder, RunState, Status, prune, runs_in};
-pub use index::{Record, scan};
+pub use folder::{Failure, FlowRecord, Forked, Found, RunFile, RunFolder, RunState, Status, prune, runs_in};
+pub use fork::{fork, is_compacted, visits};
+pub use index::{Record, StepEnd, scan};
 pub use journal::{FileJournal, Held, OpenOptions, costs};
 
 use std::path::{Path, PathBuf};

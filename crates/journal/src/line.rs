@@ -10,12 +10,15 @@ const TAIL: usize = TAIL_START.len() + 8 + TAIL_END.len();
 const TAIL_START: &str = ",\"sum\":\"";
 const TAIL_END: &str = "\"}\n";
 
-/// A record as it is written. Exactly one of `journal`, `effect`, `item`, `map` and `end` is there.
+/// A record as it is written. Exactly one of `journal`, `effect`, `item`, `map`, `begun` and `ended` is there.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Line<'a> {
     /// The first line: the format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) journal: Option<u32>,
+    /// Of the first line: whether the effects inside of finished items were dropped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) compacted: bool,
     /// The key of an effect.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) effect: Option<Cow<'a, str>>,
@@ -34,6 +37,12 @@ pub(crate) struct Line<'a> {
     /// How many items it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asked: Option<u64>,
+    /// A visit of a step of the top flow that has begun.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) begun: Option<Cow<'a, str>>,
+    /// A visit of a step of the top flow that has ended.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<Cow<'a, str>>,
     /// What is kept.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) value: Option<&'a RawValue>,

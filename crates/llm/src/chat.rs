@@ -1,9 +1,11 @@
 //! What goes to a model and what comes back, free of any provider's JSON.
 
+use std::fmt;
 use std::ops::{Add, AddAssign};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::Settings;
@@ -123,8 +125,7 @@ pub struct ChatRequest {
 /// Why the model stopped writing.
 ///
 /// Written as the word that OpenAI-compatible servers use, so that an unknown word survives a journal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FinishReason {
     /// The text is complete, or a stop word was met. Also stands for a reply that gives no reason.
     Stop,
@@ -151,24 +152,41 @@ impl FinishReason {
     }
 }
 
-impl From<String> for FinishReason {
-    fn from(word: String) -> Self {
-        match word.as_str() {
+impl From<&str> for FinishReason {
+    fn from(word: &str) -> Self {
+        match word {
             "stop" => Self::Stop,
             "length" => Self::Length,
             "content_filter" => Self::ContentFilter,
             "tool_calls" => Self::ToolCalls,
-            _ => Self::Other(word),
+            word => Self::Other(word.to_owned()),
         }
     }
 }
 
-impl From<FinishReason> for String {
-    fn from(reason: FinishReason) -> Self {
-        match reason {
-            FinishReason::Other(word) => word,
-            known => known.as_str().to_owned(),
+impl Serialize for FinishReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for FinishReason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Word;
+
+        impl Visitor<'_> for Word {
+            type Value = FinishReason;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<FinishReason, E> {
+                Ok(word.into())
+            }
         }
+
+        deserializer.deserialize_str(Word)
     }
 }
 
@@ -245,7 +263,7 @@ mod tests {
         for word in ["stop", "length", "content_filter", "tool_calls", "eos_token"] {
             let reply = Reply {
                 text: "a text".to_owned(),
-                finish_reason: word.to_owned().into(),
+                finish_reason: word.into(),
                 usage: Usage { input_tokens: 3, output_tokens: 2, reported: false },
                 tries: 2,
                 served_by: Some("small".to_owned()),

@@ -25,6 +25,7 @@ mod connect;
 mod connections;
 mod embed;
 mod error;
+mod json_text;
 mod models;
 mod number;
 mod openai;

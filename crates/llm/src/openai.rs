@@ -12,8 +12,9 @@ use async_openai::traits::RequestOptionsBuilder;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
+use serde_json::value::RawValue;
 
-use crate::transport::{OneTry, Unusable, received};
+use crate::transport::{OneTry, Unusable, received, unmade};
 use crate::wire::{WireReply, WireRequest};
 use crate::{
     ChatRequest, HttpClient, MaxTokensKey, ModelConfig, ModelError, ModelErrorKind, Reply, RetryConfig, Secret,
@@ -48,9 +49,7 @@ impl OpenAiModel {
             (host, None) => host.into(),
         };
         let service = OneTry::new(http, base_url, host.clone(), key.clone(), config.timeout)?;
-        // An address without a path is written with a slash at its end.
-        let base = base_url.as_str().trim_end_matches('/').to_owned();
-        let endpoint = Endpoint { base, no_key: SecretString::default() };
+        let endpoint = Endpoint { no_key: SecretString::default() };
         Ok(Self {
             client: Client::build(http.requests().clone(), endpoint).with_http_service(service),
             model,
@@ -81,9 +80,10 @@ impl OpenAiModel {
             settings: request.settings.over(&self.settings),
             max_tokens_key: self.max_tokens_key,
         };
+        let body = wire.body().map_err(|error| unmade(&self.host, &error))?;
         let mut tries = 1;
         loop {
-            let error = match self.one_try(&wire, identity.clone()).await {
+            let error = match self.one_try(request, &body, identity.clone()).await {
                 Ok(reply) => return Ok(Reply { tries, ..reply }),
                 Err(error) => error,
             };
@@ -103,11 +103,16 @@ impl OpenAiModel {
         Ok(wait)
     }
 
-    async fn one_try(&self, wire: &WireRequest<'_>, identity: HeaderValue) -> Result<Reply, ModelError> {
+    async fn one_try(
+        &self,
+        request: &ChatRequest,
+        body: &RawValue,
+        identity: HeaderValue,
+    ) -> Result<Reply, ModelError> {
         let headers = HeaderMap::from_iter([(REQUEST_ID, identity)]);
         let refused = |error| received(error, &self.host, self.key.as_ref());
-        let reply: WireReply = self.client.chat().headers(headers).create_byot(wire).await.map_err(refused)?;
-        reply.into_reply(&self.host, wire.request)
+        let reply: WireReply = self.client.chat().headers(headers).create_byot(body).await.map_err(refused)?;
+        reply.into_reply(&self.host, request)
     }
 }
 
@@ -126,10 +131,15 @@ impl fmt::Debug for OpenAiModel {
     }
 }
 
-/// Where requests go, for the client library. It never sees the key: [`OneTry`] adds that to each request.
+/// An endpoint as the client library sees it. It never sees the key, nor the address: [`OneTry`] knows both.
 struct Endpoint {
-    base: String,
     no_key: SecretString,
+}
+
+impl Endpoint {
+    /// The library parses an address for each request. This one is short, and has no host in it that would have to be
+    /// judged as a name of the internet.
+    const ADDRESS: &str = "model://endpoint";
 }
 
 impl Config for Endpoint {
@@ -138,7 +148,7 @@ impl Config for Endpoint {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+        [Self::ADDRESS, path].concat()
     }
 
     fn query(&self) -> Vec<(&str, &str)> {
@@ -146,7 +156,7 @@ impl Config for Endpoint {
     }
 
     fn api_base(&self) -> &str {
-        &self.base
+        Self::ADDRESS
     }
 
     fn api_key(&self) -> &SecretString {

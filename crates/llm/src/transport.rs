@@ -4,7 +4,7 @@
 //! a reply. This service makes one try and turns what went wrong into a [`ModelError`] with all of it.
 
 use std::collections::HashMap;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -60,6 +60,12 @@ impl HttpClient {
         &self.0.requests
     }
 
+    /// What a user name and password in an address become in a request.
+    fn credentials(&self, url: &Url) -> Result<Option<HeaderValue>, Unusable> {
+        let request = self.0.requests.get(url.clone()).build().map_err(|_| Unusable::Key)?;
+        Ok(request.headers().get(AUTHORIZATION).cloned())
+    }
+
     /// The connections to the server of an address, which all models at that server share.
     fn connections(&self, url: &Url) -> Result<Arc<Connections>, http::Error> {
         let mut servers = self.0.servers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,6 +111,8 @@ pub(crate) struct OneTry(Arc<Exchange>);
 
 struct Exchange {
     connections: Arc<Connections>,
+    /// The path of the endpoint's address, which goes before that of a request.
+    base: String,
     host: Arc<str>,
     key: Option<Secret>,
     authorization: Option<HeaderValue>,
@@ -120,14 +128,18 @@ impl OneTry {
         key: Option<Secret>,
         timeout: Duration,
     ) -> Result<Self, Unusable> {
-        let authorization =
-            key.as_ref().map(|key| HeaderValue::from_str(&format!("Bearer {}", key.expose()))).transpose()?;
-        let authorization = authorization.map(|mut value| {
-            value.set_sensitive(true);
-            value
-        });
+        let authorization = match &key {
+            Some(key) => {
+                let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+            None => http.credentials(base_url)?,
+        };
         let connections = http.connections(base_url).map_err(Unusable::Address)?;
-        Ok(Self(Arc::new(Exchange { connections, host, key, authorization, timeout })))
+        // An address without a path is written with a slash at its end.
+        let base = base_url.path().trim_end_matches('/').to_owned();
+        Ok(Self(Arc::new(Exchange { connections, base, host, key, authorization, timeout })))
     }
 }
 
@@ -138,7 +150,8 @@ impl Exchange {
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
-        let exchange = self.connections.exchange(request, (LARGEST_REPLY, LARGEST_FAILURE));
+        // Pinned here, and not moved into what limits its time: it is large.
+        let exchange = pin!(self.connections.exchange(&self.base, request, (LARGEST_REPLY, LARGEST_FAILURE)));
         match tokio::time::timeout(self.timeout, exchange).await {
             Ok(Ok(received)) => self.reply(received, url),
             Ok(Err(failed)) => Err(self.failed(failed).into()),
@@ -215,7 +228,7 @@ pub(crate) fn received(error: OpenAIError, host: &str, key: Option<&Secret>) -> 
     }
 }
 
-fn unmade(host: &str, why: &dyn std::error::Error) -> ModelError {
+pub(crate) fn unmade(host: &str, why: &dyn std::error::Error) -> ModelError {
     ModelError::new(ModelErrorKind::BadRequest, format!("the request to {host} cannot be made: {why}"))
 }
 

@@ -11,6 +11,7 @@ use flowrun_core::signature::{Port, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::types::Type;
 use flowrun_core::value::Value;
+use memchr::memmem;
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
@@ -106,16 +107,21 @@ fn last_line(text: &str) -> &str {
 fn between(text: &str, after: Option<&str>, before: Option<&str>) -> Option<Value> {
     let mut rest = text;
     if let Some(marker) = after {
-        rest = rest.split_once(marker)?.1;
+        rest = &rest[find(rest, marker)? + marker.len()..];
         if before.is_none() {
-            rest = rest.split(marker).next().unwrap_or(rest);
+            rest = &rest[..find(rest, marker).unwrap_or(rest.len())];
         }
     }
     if let Some(marker) = before {
-        rest = rest.split_once(marker)?.0;
+        rest = &rest[..find(rest, marker)?];
     }
     let rest = rest.trim();
     (!rest.is_empty()).then(|| rest.into())
+}
+
+/// As `str::find`, which looks at the marker for longer than most texts are.
+fn find(text: &str, marker: &str) -> Option<usize> {
+    memmem::find(text.as_bytes(), marker.as_bytes())
 }
 
 fn matched(text: &str, regex: &Regex) -> Option<Value> {
@@ -179,6 +185,8 @@ mod tests {
         assert_eq!(between("x: 1 x: 2", Some("x:"), None), Some("1".into()));
         assert_eq!(between("<a>1</a>", Some("<a>"), Some("</a>")), Some("1".into()));
         assert_eq!(between("1</a>", None, Some("</a>")), Some("1".into()));
+        assert_eq!(between("é<é>1é</é>2<é>", Some("<é>"), None), Some("1é</é>2".into()));
+        assert_eq!(between("ab", Some(""), Some("b")), Some("a".into()));
         for missing in ["", "no marker", "x:   "] {
             assert_eq!(between(missing, Some("x:"), None), None);
         }

@@ -52,7 +52,7 @@ mod write_variable;
 
 pub use files::Files;
 pub use models::Models;
-pub use stores::Stores;
+pub use stores::{RunMark, Stores};
 pub use write_table::rejected_path;
 
 use flowrun_core::registry::Registry;
@@ -65,6 +65,7 @@ pub fn registry() -> Registry {
         .with_models::<ModelConfig>()
         .with_datastores::<StoreConfig>()
         .with_tool_kind::<flowrun_tools::Exec>()
+        .with_tool_kind::<flowrun_tools::HostFunction>()
         .with_tool_kind::<http::HttpTool>()
         .with_tool_kind::<tool_flow::FlowTool>()
         .with::<read_table::ReadTable>()

@@ -9,8 +9,8 @@ use flowrun_core::execute::StepCx;
 use flowrun_core::flow::DatastoreDefinition;
 use flowrun_core::value::{Object, Value};
 use flowrun_stores::{
-    Answer, Collection, Filter, Memory, Postgres, Query, Row, Schema, Sqlite, Store, StoreConfig, StoreError,
-    Update,
+    Answer, Change, Changed, Collection, Filter, Memory, Once, Postgres, Query, Row, Schema, Sqlite, Store,
+    StoreConfig, StoreError, Update,
 };
 
 use crate::Files;
@@ -18,6 +18,10 @@ use crate::Files;
 /// The datastores of a document, by their place in it. None is opened before a step uses it.
 #[derive(Default)]
 pub struct Stores(Vec<OpenStore>);
+
+/// What no other run has, and this one has in all its processes. A run that is not journaled has none.
+#[derive(Clone, Debug)]
+pub struct RunMark(pub String);
 
 /// A datastore that cannot be used, and the place in the file that says so.
 #[derive(Debug)]
@@ -62,6 +66,19 @@ impl Stores {
             }
         }
         if refused.is_empty() { Ok(Self(stores)) } else { Err(refused) }
+    }
+
+    /// The run has finished: what stores remember so that it changes nothing twice goes.
+    ///
+    /// # Errors
+    /// The first store's that cannot do it.
+    pub async fn forget(&self, mark: &RunMark) -> Result<(), StepError> {
+        for store in &self.0 {
+            if let Backend::Lasting(store) = &store.backend {
+                store.forget(&mark.0).await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -123,7 +140,7 @@ impl OpenStore {
         match &self.backend {
             Backend::Memory(name) => cx.change(name, self.begin(), Memory::adding(collection, row)),
             Backend::Lasting(store) => {
-                cx.effect("write", || async { Ok(store.create(collection, row).await?) }).await
+                self.write(cx, &**store, collection, Change::Create(Arc::clone(row))).await.map(drop)
             }
         }
     }
@@ -164,8 +181,8 @@ impl OpenStore {
                 Ok(before.iter().map(|row| update.of(row)).collect())
             }
             Backend::Lasting(store) => {
-                let write = || async { Ok(plain(store.update(collection, filter, update).await?)) };
-                typed(collection, cx.effect("write", write).await?)
+                let change = Change::Update(filter.clone(), update.clone());
+                typed(collection, self.write(cx, &**store, collection, change).await?.rows)
             }
         }
     }
@@ -185,9 +202,22 @@ impl OpenStore {
                 Ok(gone)
             }
             Backend::Lasting(store) => {
-                cx.effect("write", || async { Ok(store.delete(collection, filter).await?) }).await
+                let change = Change::Delete(filter.clone());
+                Ok(self.write(cx, &**store, collection, change).await?.removed)
             }
         }
+    }
+
+    /// Makes a change once: where the process dies after the change and before it is journaled, the store knows its mark.
+    async fn write(
+        &self,
+        cx: &StepCx<'_>,
+        store: &dyn Store,
+        collection: &Arc<Collection>,
+        change: Change,
+    ) -> Result<Changed, StepError> {
+        let once = cx.resource::<RunMark>().ok().map(|mark| Once::new(&mark.0, &cx.address().key()));
+        cx.effect("write", || async { Ok(store.change(collection, &change, once.as_ref()).await?) }).await
     }
 
     /// Asks in SQL.

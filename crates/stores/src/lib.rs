@@ -29,4 +29,4 @@ pub use memory::Memory;
 pub use postgres::Postgres;
 pub use query::{Answer, Kind as QueryKind, Query};
 pub use sqlite::Sqlite;
-pub use store::{MOST_ROWS, Store};
+pub use store::{Change, Changed, MOST_ROWS, Once, Store};

@@ -2,6 +2,7 @@
 //! of Postgres has no order of its own.
 
 mod cells;
+mod marks;
 mod pool;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio_postgres::Client;
 use crate::collection::is_json;
 use crate::sql::{listed, quoted};
 use crate::store::{MOST_ROWS, not_too_many};
-use crate::{Answer, Collection, Filter, Query, Row, Schema, Store, StoreError, Update, Url};
+use crate::{Answer, Change, Changed, Collection, Filter, Once, Query, Row, Schema, Store, StoreError, Url};
 
 use cells::Text;
 use pool::{Pool, wrong};
@@ -134,27 +135,77 @@ async fn select(
     not_too_many(rows.collect::<Result<_, _>>()?)
 }
 
-impl Store for Postgres {
-    fn create<'a>(
-        &'a self,
-        collection: &'a Arc<Collection>,
-        row: &'a Row,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        let sql = {
+/// Makes a change within a transaction.
+async fn change_in(client: &Client, collection: &Collection, change: &Change) -> Result<Changed, StoreError> {
+    let table = quoted(&collection.name);
+    let execute = async |sql: String, values: Vec<Text>| {
+        client.execute(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))
+    };
+    match change {
+        Change::Create(row) => {
             let numbers: Vec<_> = (1..=row.len()).map(|n| format!("${n}")).collect();
-            let (table, columns) = (quoted(&collection.name), listed(collection.column_names()));
-            format!("INSERT INTO {table} ({columns}) VALUES ({})", numbers.join(", "))
-        };
-        async move {
+            let columns = listed(collection.column_names());
             let pairs = row.iter().zip(&collection.columns);
             let values = texts(pairs.map(|(value, column)| (value, is_json(&column.value_type))))?;
+            execute(format!("INSERT INTO {table} ({columns}) VALUES ({})", numbers.join(", ")), values).await?;
+            Ok(Changed::default())
+        }
+        Change::Update(filter, update) => {
+            let set = update.0.iter().enumerate();
+            let set =
+                set.map(|(n, (place, _))| format!("{} = ${}", quoted(&collection.columns[*place].name), n + 1));
+            let set = set.collect::<Vec<_>>().join(", ");
+            let found = condition(collection, filter, update.0.len() + 1);
+            let mut values = bound(collection, &update.0)?;
+            values.extend(bound(collection, &filter.0)?);
+            let before = select(client, collection, filter, None, true).await?;
+            execute(format!("UPDATE {table} SET {set}{found}"), values).await?;
+            Ok(Changed { rows: before.iter().map(|row| update.of(row).to_vec()).collect(), removed: 0 })
+        }
+        Change::Delete(filter) => {
+            let sql = format!("DELETE FROM {table}{}", condition(collection, filter, 1));
+            let removed = execute(sql, bound(collection, &filter.0)?).await?;
+            Ok(Changed { rows: Vec::new(), removed })
+        }
+    }
+}
+
+impl Store for Postgres {
+    fn change<'a>(
+        &'a self,
+        collection: &'a Arc<Collection>,
+        change: &'a Change,
+        once: Option<&'a Once>,
+    ) -> BoxFuture<'a, Result<Changed, StoreError>> {
+        async move {
             let mut session = self.pool.session().await?;
+            let once = once.filter(|_| self.pool.has_marks());
             session
                 .act(false, async |client| {
-                    client.execute(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))?;
-                    Ok(())
+                    if let Some(once) = once
+                        && let Some(made) = marks::made(client, once).await?
+                    {
+                        return Ok(made);
+                    }
+                    let changed = change_in(client, collection, change).await?;
+                    if let Some(once) = once {
+                        marks::mark(client, once, &changed).await?;
+                    }
+                    Ok(changed)
                 })
                 .await
+        }
+        .boxed()
+    }
+
+    fn forget<'a>(&'a self, run: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            // A server that no step asked has none.
+            if !self.pool.has_marks() {
+                return Ok(());
+            }
+            let mut session = self.pool.session().await?;
+            session.act(false, async |client| marks::forget(client, run).await).await
         }
         .boxed()
     }
@@ -168,51 +219,6 @@ impl Store for Postgres {
         async move {
             let mut session = self.pool.session().await?;
             session.act(true, async |client| select(client, collection, filter, limit, false).await).await
-        }
-        .boxed()
-    }
-
-    fn update<'a>(
-        &'a self,
-        collection: &'a Arc<Collection>,
-        filter: &'a Filter,
-        update: &'a Update,
-    ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
-        async move {
-            let set = update.0.iter().enumerate();
-            let set =
-                set.map(|(n, (place, _))| format!("{} = ${}", quoted(&collection.columns[*place].name), n + 1));
-            let set = set.collect::<Vec<_>>().join(", ");
-            let found = condition(collection, filter, update.0.len() + 1);
-            let sql = format!("UPDATE {} SET {set}{found}", quoted(&collection.name));
-            let mut values = bound(collection, &update.0)?;
-            values.extend(bound(collection, &filter.0)?);
-            let mut session = self.pool.session().await?;
-            session
-                .act(false, async |client| {
-                    let before = select(client, collection, filter, None, true).await?;
-                    client.execute(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))?;
-                    Ok(before.iter().map(|row| update.of(row)).collect())
-                })
-                .await
-        }
-        .boxed()
-    }
-
-    fn delete<'a>(
-        &'a self,
-        collection: &'a Arc<Collection>,
-        filter: &'a Filter,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        async move {
-            let sql = format!("DELETE FROM {}{}", quoted(&collection.name), condition(collection, filter, 1));
-            let values = bound(collection, &filter.0)?;
-            let mut session = self.pool.session().await?;
-            session
-                .act(false, async |client| {
-                    client.execute(&sql, &cells::parameters(&values)).await.map_err(|e| wrong(&e))
-                })
-                .await
         }
         .boxed()
     }

@@ -1,6 +1,7 @@
 //! The sqlite store: a file with a table for each collection, in the order in which rows were put in.
 
 mod cells;
+mod marks;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,13 +14,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::Value as Cell;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, TransactionBehavior, params_from_iter};
 
 use crate::error::DISK_FULL;
 use crate::query::Kind;
 use crate::sql::{listed, quoted};
 use crate::store::{MOST_ROWS, not_too_many};
-use crate::{Answer, Collection, Filter, Query, Row, Schema, Store, StoreError, Update};
+use crate::{Answer, Change, Changed, Collection, Filter, Once, Query, Row, Schema, Store, StoreError};
 
 /// Longest text that a cell may hold, in bytes.
 const LONGEST_CELL: i32 = 64 * 1024 * 1024;
@@ -283,22 +284,71 @@ pub(crate) fn check(query: &Query, schema: &Schema) -> Result<(), String> {
     check().map_err(|error: StoreError| error.message)
 }
 
-impl Store for Sqlite {
-    fn create<'a>(
-        &'a self,
-        collection: &'a Arc<Collection>,
-        row: &'a Row,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        let (collection, row) = (Arc::clone(collection), Arc::clone(row));
-        self.with(move |connection| {
+/// Makes a change within a transaction.
+fn change_in(within: &Connection, collection: &Collection, change: &Change) -> Result<Changed, StoreError> {
+    let table = quoted(&collection.name);
+    match change {
+        Change::Create(row) => {
             let numbers: Vec<_> = (1..=row.len()).map(|n| format!("?{n}")).collect();
-            let (table, columns) = (quoted(&collection.name), listed(collection.column_names()));
+            let columns = listed(collection.column_names());
             let sql = format!("INSERT INTO {table} ({columns}) VALUES ({})", numbers.join(", "));
             let cells = row.iter().zip(&collection.columns).map(|(value, column)| cells::to_cell(value, column));
             let cells: Vec<Cell> = cells.collect::<Result<_, _>>()?;
-            connection.prepare_cached(&sql)?.execute(params_from_iter(cells))?;
-            Ok(())
+            within.prepare_cached(&sql)?.execute(params_from_iter(cells))?;
+            Ok(Changed::default())
+        }
+        Change::Update(filter, update) => {
+            let before = select(within, collection, filter, None)?;
+            let set = update.0.iter().enumerate();
+            let set =
+                set.map(|(n, (place, _))| format!("{} = ?{}", quoted(&collection.columns[*place].name), n + 1));
+            let set = set.collect::<Vec<_>>().join(", ");
+            let found = condition(collection, filter, update.0.len() + 1);
+            let mut values = bound(collection, &update.0)?;
+            values.extend(bound(collection, &filter.0)?);
+            let sql = format!("UPDATE {table} SET {set}{found}");
+            within.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+            Ok(Changed { rows: before.iter().map(|row| update.of(row).to_vec()).collect(), removed: 0 })
+        }
+        Change::Delete(filter) => {
+            let sql = format!("DELETE FROM {table}{}", condition(collection, filter, 1));
+            let gone = within.prepare_cached(&sql)?.execute(params_from_iter(bound(collection, &filter.0)?))?;
+            Ok(Changed { rows: Vec::new(), removed: gone as u64 })
+        }
+    }
+}
+
+impl Store for Sqlite {
+    fn change<'a>(
+        &'a self,
+        collection: &'a Arc<Collection>,
+        change: &'a Change,
+        once: Option<&'a Once>,
+    ) -> BoxFuture<'a, Result<Changed, StoreError>> {
+        let (collection, change, once) = (Arc::clone(collection), change.clone(), once.cloned());
+        self.with(move |connection| {
+            let within = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if let Some(once) = &once
+                && let Some(made) = marks::made(&within, once)?
+            {
+                return Ok(made);
+            }
+            let changed = change_in(&within, &collection, &change)?;
+            if let Some(once) = &once {
+                marks::mark(&within, once, &changed)?;
+            }
+            within.commit()?;
+            Ok(changed)
         })
+    }
+
+    fn forget<'a>(&'a self, run: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        // A file that no step used has none.
+        if self.0.connection.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return futures::future::ready(Ok(())).boxed();
+        }
+        let run = run.to_owned();
+        self.with(move |connection| marks::forget(connection, &run))
     }
 
     fn list<'a>(
@@ -309,44 +359,6 @@ impl Store for Sqlite {
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         let (collection, filter) = (Arc::clone(collection), filter.clone());
         self.with(move |connection| select(connection, &collection, &filter, limit))
-    }
-
-    fn update<'a>(
-        &'a self,
-        collection: &'a Arc<Collection>,
-        filter: &'a Filter,
-        update: &'a Update,
-    ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
-        let (collection, filter, update) = (Arc::clone(collection), filter.clone(), update.clone());
-        self.with(move |connection| {
-            let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            let before = select(&change, &collection, &filter, None)?;
-            let set = update.0.iter().enumerate();
-            let set =
-                set.map(|(n, (place, _))| format!("{} = ?{}", quoted(&collection.columns[*place].name), n + 1));
-            let set = set.collect::<Vec<_>>().join(", ");
-            let found = condition(&collection, &filter, update.0.len() + 1);
-            let mut values = bound(&collection, &update.0)?;
-            values.extend(bound(&collection, &filter.0)?);
-            let sql = format!("UPDATE {} SET {set}{found}", quoted(&collection.name));
-            change.prepare_cached(&sql)?.execute(params_from_iter(values))?;
-            change.commit()?;
-            Ok(before.iter().map(|row| update.of(row)).collect())
-        })
-    }
-
-    fn delete<'a>(
-        &'a self,
-        collection: &'a Arc<Collection>,
-        filter: &'a Filter,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        let (collection, filter) = (Arc::clone(collection), filter.clone());
-        self.with(move |connection| {
-            let sql = format!("DELETE FROM {}{}", quoted(&collection.name), condition(&collection, &filter, 1));
-            let gone =
-                connection.prepare_cached(&sql)?.execute(params_from_iter(bound(&collection, &filter.0)?))?;
-            Ok(gone as u64)
-        })
     }
 
     fn query<'a>(

@@ -4,7 +4,9 @@
 //! called, a [`Pool`] of processes or a connection, is opened by the first call and closed with the run.
 
 pub mod exec;
+pub mod host;
 mod process;
 
 pub use exec::Exec;
+pub use host::HostFunction;
 pub use process::{Call, Description, Pool, Program, Reply, describe};

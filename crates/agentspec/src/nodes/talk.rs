@@ -38,7 +38,7 @@ fn word(known: &[(&str, &'static str)], written: &str) -> Option<&'static str> {
 impl<'a> Importer<'a> {
     pub(crate) fn input_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
         let mut draft = Draft::new("input_message", c);
-        let inputs = self.core_message(c, "message", &mut draft);
+        let inputs = self.core_message(c, "message", &mut draft)?;
         Some(self.answer(c, "user_input", inputs, draft))
     }
 
@@ -68,20 +68,20 @@ impl<'a> Importer<'a> {
     pub(crate) fn output_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
         self.doc.needed_text(c, "message")?;
         let mut draft = Draft::new("output_message", c);
-        let inputs = self.core_message(c, "message", &mut draft);
+        let inputs = self.core_message(c, "message", &mut draft)?;
         draft.config.set("expose_message_as_output", false);
         Some(Reading::new(inputs, Vec::new(), draft))
     }
 
     /// A text with the holes of core nodes.
-    fn core_message(&self, c: Component<'a>, field: &str, draft: &mut Draft) -> Vec<Property> {
-        let Some(message) = self.doc.text(c, field) else { return Vec::new() };
+    fn core_message(&self, c: Component<'a>, field: &str, draft: &mut Draft) -> Option<Vec<Property>> {
+        let Some(message) = self.doc.text(c, field) else { return c.entry(field).is_none().then(Vec::new) };
         let mut holes = Holes::default();
         draft.config.put("template", text(holes.jinja(message.as_str().unwrap_or_default()), &message.span));
         for hole in &holes.found {
             draft.takes_typed(&hole.variable, &hole.name);
         }
-        hole_ports(&holes, &message.span)
+        Some(hole_ports(&holes, &message.span))
     }
 
     pub(crate) fn plugin_output_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {

@@ -35,7 +35,7 @@ impl<'a> Importer<'a> {
             return None;
         }
         match c.kind {
-            "ServerTool" => self.server_tool(c),
+            "ServerTool" | "ClientTool" => self.server_tool(c),
             "RemoteTool" => self.remote_tool(c),
             _ => {
                 self.doc.report(unsupported(c));
@@ -44,7 +44,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// A tool of the program by its name; or one that our own metadata describes.
+    /// A tool that the program has under that name, or that who runs the flow lends; or one that our own metadata describes.
     fn server_tool(&self, c: Component<'a>) -> Option<(String, Vec<Property>, Vec<Property>)> {
         self.doc.known_fields(c, &["inputs", "outputs", "requires_confirmation"]);
         let inputs = self.doc.properties(c, "inputs").unwrap_or_default();
@@ -53,8 +53,12 @@ impl<'a> Importer<'a> {
             .properties(c, "outputs")
             .unwrap_or_else(|| vec![Property::new(RESULT, crate::castable::Shape::string(), c.span)]);
         let Some(config) = c.own("config").filter(|config| config.entries().is_some()) else {
-            // Whether the program has it is seen when the flow is compiled.
-            return Some((c.name().to_owned(), inputs, outputs));
+            if (self.has_tool)(c.name()) {
+                return Some((c.name().to_owned(), inputs, outputs));
+            }
+            let name =
+                self.define_tool(c, "host", Config::new(&first_line(c.name_span())), &inputs, Some(&outputs));
+            return Some((name, inputs, outputs));
         };
         let kind = config.get("type").and_then(Node::as_str);
         let Some(kind) = kind else {

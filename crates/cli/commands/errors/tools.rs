@@ -4,6 +4,21 @@ use super::Codes;
 
 pub(super) const TOOLS: Codes = &[
     (
+        "tool.not_lent",
+        "a tool of the kind `host` is a function of the program that runs the flow by `flowrun host`; nobody lends one of \
+         that name. The run ends, whatever its policy.",
+    ),
+    ("host.gone", "the program that lends a function is gone, or its input has ended. The run ends."),
+    (
+        "host.answer",
+        "the program that lends a function wrote a line that is no answer of JSON-RPC. The run ends; it can be run again.",
+    ),
+    ("host.too_large", "a call or an answer has more than 32 MiB, which no message may have."),
+    (
+        "host.output",
+        "an output cannot be handed to the host: it has no form in JSON, or its file cannot be written.",
+    ),
+    (
         "tool.failed",
         "the tool answered with an error, which is the message; the detail `type` is its class where the tool says it. \
          `raise_errors: false` makes it the step's output, a `catch` step gives it a branch.",

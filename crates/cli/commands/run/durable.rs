@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use flowrun_core::error::{INTERRUPTED, WAITING};
 use flowrun_core::events::{Event, Observer};
+use flowrun_core::execute::Resources;
 use flowrun_core::execute::Unfinished;
 use flowrun_core::journal::Journal;
 use flowrun_data::parts::Parts;
 use flowrun_journal::{
-    FORMAT, Failure, FileJournal, JournalError, OpenOptions, RunFile, RunFolder, RunState, Status, prune, runs_in,
+    FORMAT, Failure, FileJournal, Forked, JournalError, OpenOptions, RunFile, RunFolder, RunState, Status,
+    StepEnd, prune, runs_in,
 };
+use flowrun_steps::RunMark;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -151,6 +154,9 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
         seed: prepared.seed,
         models,
         earlier_models: Vec::new(),
+        forked: None,
+        items_from: 0,
+        mark: String::new(),
         options,
         identity: blake3::hash(&whole).to_hex().to_string(),
         started: 0,
@@ -198,23 +204,52 @@ impl Kept {
             let id = folder.id();
             let message =
                 format!("the run {id} was started with something else:\n       {}", differences.join("\n       "));
-            let help = format!(
-                "flowrun resume {id} --accept-changes\n        makes no call again whose request is the same; or undo the changes"
-            );
+            let again = match flowrun_journal::is_compacted(folder.path()) {
+                Ok(false) => "makes no call again whose request is the same; or undo the changes",
+                Ok(true) => {
+                    "makes the calls of its finished items again, which `compact` has dropped; or undo the changes"
+                }
+                Err(error) => return Err(Stop::usage(error.to_string())),
+            };
+            let help = format!("flowrun resume {id} --accept-changes\n        {again}");
             return Err(Stop::usage(message).help(help));
         }
         let effects_only = !differences.is_empty();
-        let options = OpenOptions { effects_only, ..options };
+        let options = OpenOptions { effects_only, items_from: folder.run.items_from, ..options };
         let journal = FileJournal::open(folder.path(), options).map_err(|e| Stop::usage(e.to_string()))?;
         let mut earlier_models = folder.run.earlier_models.clone();
         if folder.run.models != is.models {
             earlier_models.push(folder.run.models.clone());
         }
-        folder.run = RunFile { earlier_models, started: folder.run.started, ..is };
+        // What was finished over the flow as it was does not count from now on, also if this process is killed.
+        let items_from = if effects_only { journal.begins_at() } else { folder.run.items_from };
+        let (started, forked) = (folder.run.started, folder.run.forked.take());
+        let mark = std::mem::take(&mut folder.run.mark);
+        folder.run = RunFile { earlier_models, started, forked, items_from, mark, ..is };
         let closed = folder.write_run().and_then(|()| folder.clear_state());
         closed.map_err(|e| Stop::usage(e.to_string()))?;
         let runs = folder.path().parent().filter(|above| above.ends_with(RUNS)).map(Path::to_owned);
         Ok(Self { folder, journal: Arc::new(journal), runs, already_said: 0 })
+    }
+
+    /// A new run that begins with what another one holds of the visits before a step.
+    pub(in crate::commands) fn forked(
+        from: &Path,
+        was: &RunFile,
+        forked: Forked,
+        keep: &[String],
+        durable: bool,
+        (prepared, args): (&Prepared, &RunArgs),
+    ) -> Result<Self, Stop> {
+        let run = RunFile { forked: Some(forked), ..run_file(prepared, args)? };
+        let effects_only = !differences(was, &run).is_empty();
+        let runs = PathBuf::from(RUNS);
+        let folder = RunFolder::create_in(&runs, run).map_err(not_kept)?;
+        flowrun_journal::fork(from, folder.path(), keep, effects_only).map_err(not_kept)?;
+        let options = OpenOptions { durable, ..OpenOptions::default() };
+        let journal = FileJournal::open(folder.path(), options).map_err(not_kept)?;
+        folder.write_run().map_err(not_kept)?;
+        Ok(Self { folder, journal: Arc::new(journal), runs: Some(runs), already_said: 0 })
     }
 
     pub(super) fn id(&self) -> &str {
@@ -235,9 +270,19 @@ impl Kept {
         self.journal.is_empty()
     }
 
-    /// Where rows go that are many.
-    pub(super) fn parts(&self) -> Parts {
-        Parts::new(self.folder.path().join("parts"))
+    /// What no other run has; none of one that an earlier version began.
+    pub(super) fn mark(&self) -> Option<RunMark> {
+        let mark = &self.folder.run.mark;
+        (!mark.is_empty()).then(|| RunMark(mark.clone()))
+    }
+
+    /// What its steps share: where rows go that are many, and its mark.
+    pub(super) fn provide(&self, resources: Resources) -> Resources {
+        let resources = resources.with(Arc::new(Parts::new(self.folder.path().join("parts"))));
+        match self.mark() {
+            Some(mark) => resources.with(Arc::new(mark)),
+            None => resources,
+        }
     }
 
     /// Who answered before the run went on with others.
@@ -252,9 +297,9 @@ impl Kept {
         (!held.is_empty()).then(|| held_in_words(&rows))
     }
 
-    /// Notes in the journal which maps have begun, for those who look at the run from outside.
+    /// Notes in the journal which steps and maps have begun, and how steps have ended, for those who look at the run from outside.
     pub(super) fn observer(&self) -> Arc<dyn Observer> {
-        Arc::new(Maps(Arc::clone(&self.journal)))
+        Arc::new(Steps(Arc::clone(&self.journal)))
     }
 
     /// Writes down how the run ended.
@@ -299,16 +344,26 @@ impl Kept {
     }
 }
 
-struct Maps(Arc<FileJournal>);
+struct Steps(Arc<FileJournal>);
 
-impl Observer for Maps {
+impl Observer for Steps {
     fn on(&self, event: &Event<'_>) {
-        if let Event::MapStarted { at, total: Some(total), .. } = event
-            && at.depth() == 0
-        {
-            // A journal that takes nothing any more ends the run at the next record, which says why.
-            let _noted = self.0.note_map(&at.key(), *total);
-        }
+        // A journal that takes nothing any more ends the run at the next record, which says why.
+        let _noted = match event {
+            Event::StepStarted { at, step_type } if at.depth() == 0 => self.0.note_begun(&at.key(), step_type),
+            Event::StepFinished { at, branch, note, .. } if at.depth() == 0 => {
+                let how = StepEnd { branch: Some((*branch).to_owned()), note: note.map(str::to_owned) };
+                self.0.note_ended(&at.key(), &how)
+            }
+            Event::StepFailed { at, error } if at.depth() == 0 => {
+                let how = StepEnd { branch: None, note: Some(format!("{error} ({})", error.code)) };
+                self.0.note_ended(&at.key(), &how)
+            }
+            Event::MapStarted { at, total: Some(total), .. } if at.depth() == 0 => {
+                self.0.note_map(&at.key(), *total)
+            }
+            _ => Ok(()),
+        };
     }
 }
 

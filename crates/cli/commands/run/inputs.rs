@@ -9,7 +9,7 @@ use flowrun_core::execute;
 use flowrun_core::flow::{Flow, FlowStep};
 use flowrun_core::types::Kind;
 use flowrun_core::value::Value;
-use flowrun_data::read::{ReadOptions, open};
+use flowrun_data::read::{self, ReadOptions};
 use flowrun_steps::Files;
 use flowrun_yaml::{ParseOptions, parse_node};
 
@@ -42,6 +42,17 @@ pub(super) fn given(
         };
         values.insert(name.to_owned(), value);
     }
+    open(flow, &mut values, working, files)?;
+    Ok(values)
+}
+
+/// Opens the tables that are given by the names of their files, and allows the files that are given.
+pub(in crate::commands) fn open(
+    flow: &Flow,
+    values: &mut BTreeMap<String, Value>,
+    working: &Path,
+    files: &mut Files,
+) -> Result<(), Stop> {
     for port in &flow.inputs {
         let kind = &port.value_type.without_null().kind;
         let Some(Value::String(path)) = values.get(&port.name) else { continue };
@@ -54,7 +65,7 @@ pub(super) fn given(
             return Err(Stop::usage(format!("input `{}`: there is no file `{path}`", port.name)));
         }
         let value = if *kind == Kind::Table {
-            let read = open(&place, &ReadOptions::default());
+            let read = read::open(&place, &ReadOptions::default());
             let read = read.map_err(|e| Stop::usage(format!("input `{}`: {e}", port.name)))?;
             Value::Table(read.table)
         } else {
@@ -63,7 +74,7 @@ pub(super) fn given(
         files.allowed.push(place);
         values.insert(port.name.clone(), value);
     }
-    Ok(values)
+    Ok(())
 }
 
 /// Whether a step reads the file that this input names; else it may be one that is yet to be written.
@@ -94,7 +105,7 @@ fn from_file(file: &Path) -> Result<BTreeMap<String, Value>, Stop> {
 }
 
 /// The inputs in the flow's order, and the run's seed.
-pub(super) fn bind(
+pub(in crate::commands) fn bind(
     flow: &Flow,
     given: BTreeMap<String, Value>,
     seed: Option<u64>,
@@ -121,7 +132,7 @@ pub(super) fn bind(
 }
 
 /// The inputs as the manifest shows them.
-pub(super) fn shown(flow: &Flow, inputs: &[Value]) -> serde_json::Map<String, serde_json::Value> {
+pub(in crate::commands) fn shown(flow: &Flow, inputs: &[Value]) -> serde_json::Map<String, serde_json::Value> {
     flow.inputs
         .iter()
         .zip(inputs)

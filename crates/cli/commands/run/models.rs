@@ -9,7 +9,7 @@ use flowrun_steps::Models;
 use crate::commands::Stop;
 
 /// The models of a flow with those who answer for them.
-pub(super) struct Bound(Vec<Option<BoundModel>>);
+pub(in crate::commands) struct Bound(Vec<Option<BoundModel>>);
 
 impl Bound {
     /// Names grouped by who answers, in the order of the document.
@@ -26,17 +26,20 @@ impl Bound {
     }
 
     /// Who answers, by name.
-    pub(super) fn described(&self) -> BTreeMap<String, String> {
+    pub(in crate::commands) fn described(&self) -> BTreeMap<String, String> {
         self.0.iter().flatten().map(|m| (m.name().to_owned(), m.describe())).collect()
     }
 
-    pub(super) fn into_models(self) -> Models {
+    pub(in crate::commands) fn into_models(self) -> Models {
         Models::new(self.0)
     }
 }
 
 /// Binds every model that some step calls.
-pub(super) fn bind(definitions: &[ModelDefinition], overrides: &[ModelOverride]) -> Result<Bound, Stop> {
+pub(in crate::commands) fn bind(
+    definitions: &[ModelDefinition],
+    overrides: &[ModelOverride],
+) -> Result<Bound, Stop> {
     for name in overrides.iter().filter_map(|o| o.name.as_ref()) {
         if !definitions.iter().any(|d| d.name == *name) {
             let known: Vec<_> = definitions.iter().map(|d| d.name.as_str()).collect();

@@ -85,6 +85,9 @@ codes! {
     /// A tool that cannot work.
     BAD_TOOL = "E0251", "a tool that cannot work",
         "The definition of a tool makes no sense; the message says why. Every tool has a `type:`, a kind that this program knows, and most kinds want their `arguments:` listed.";
+    /// A function that nobody lends.
+    NOT_LENT = "E0252", "a function that nobody lends",
+        "A tool of the kind `host` is a function of the program that runs the flow, which has to name it among the `tools` of `load`.";
     /// A loop without a bound.
     UNBOUNDED = "W0301", "a loop without a bound",
         "Steps can run in a circle, and no retry edge bounds it. It ends at `limits.max_steps`, with an error.";

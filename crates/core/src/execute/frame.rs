@@ -12,7 +12,7 @@ use super::limits::{Meter, interrupted, step_within, within};
 use super::shelf::Shelf;
 use super::{ItemStats, Run};
 use crate::address::Address;
-use crate::cast::cast;
+use crate::cast::{cast, fits};
 use crate::error::{INTERRUPTED, StepError};
 use crate::events::Event;
 use crate::flow::{Bound, Edge, Flow, FlowStep, From};
@@ -297,6 +297,7 @@ fn gather(step: &FlowStep, state: &State) -> Result<Ports, StepError> {
     let mut values = Vec::with_capacity(step.inputs.len());
     for (wire, name) in step.inputs.iter().zip(&*step.input_names) {
         let value = match state.read(&wire.from) {
+            Some(value) if fits(&value, &wire.value_type) => value,
             Some(value) => cast(value, &wire.value_type)
                 .map_err(|e| StepError::new("step.type", format!("input `{name}`: {e}")))?,
             None => {
@@ -333,6 +334,9 @@ fn ordered(step: &FlowStep, mut outputs: Ports) -> Result<Vec<Value>, StepError>
         given
     };
     for (port, value) in ports.iter().zip(&mut values) {
+        if fits(value, &port.value_type) {
+            continue;
+        }
         *value = cast(std::mem::take(value), &port.value_type)
             .map_err(|e| StepError::new("step.type", format!("output `{}`: {e}", port.name)))?;
     }

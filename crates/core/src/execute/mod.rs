@@ -48,6 +48,8 @@ pub struct RunOptions {
     pub unfinished: Unfinished,
     /// Whether programs may be started that speak MCP.
     pub allow_stdio_mcp: bool,
+    /// The functions that the program around the run lends, by name.
+    pub lends: Vec<String>,
 }
 
 /// Things that steps share, one of each type: the models, the file access.

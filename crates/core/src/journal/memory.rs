@@ -10,6 +10,7 @@ use crate::error::StepError;
 use crate::events::Usage;
 use crate::execute::Changes;
 use crate::value::Value;
+use crate::words::push_number;
 
 /// Parts that do not wait for each other.
 const PARTS: usize = 16;
@@ -153,7 +154,12 @@ impl Kept {
 
 /// How the addresses of all that happens inside an item begin.
 fn inside(map: &str, index: u64) -> String {
-    format!("{map}[{index}]/")
+    let mut text = String::with_capacity(map.len() + "[18446744073709551615]/".len());
+    text.push_str(map);
+    text.push('[');
+    push_number(&mut text, index);
+    text.push_str("]/");
+    text
 }
 
 /// The outermost item on the way to an address, `justify#1[17]`; nothing for what lies in none.

@@ -18,6 +18,7 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior}
 
 use crate::seed::Key;
 use crate::value::Value;
+use crate::words::push_thousands;
 use plan::Plan;
 
 pub use pieces::Piece;
@@ -218,9 +219,22 @@ fn with_separators(value: &Jinja) -> Result<String, Error> {
 
 /// The text of a number with separators; nothing if it is not one with digits.
 fn separated(text: &str) -> Option<String> {
-    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
+    let mut out = String::with_capacity(text.len() + text.len() / 3);
+    push_separated(&mut out, text)?;
+    Some(out)
+}
+
+/// Appends the text of a number with separators; gives nothing, and appends it or not, if it is not one with digits.
+fn push_separated(out: &mut String, text: &str) -> Option<()> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, rest) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
-    Some(format!("{sign}{}{rest}", crate::words::thousands(whole.parse().ok()?)))
+    let whole = whole.parse().ok()?;
+    if digits.len() < text.len() {
+        out.push('-');
+    }
+    push_thousands(out, whole);
+    out.push_str(rest);
+    Some(())
 }
 
 fn format_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Jinja) -> Result<(), Error> {

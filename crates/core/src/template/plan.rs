@@ -11,6 +11,7 @@ use minijinja::machinery::ast;
 
 use super::Variable;
 use crate::value::{Value, scalar_text};
+use crate::words::{push_number, push_thousands};
 
 /// Above so many pieces, the engine's limit on instructions could come first.
 const MOST_PIECES: usize = 100_000;
@@ -137,22 +138,34 @@ fn print(out: &mut String, value: &Value, filter: Filter) -> Option<()> {
     match (filter, value) {
         (Filter::None, Value::String(text)) => out.push_str(text),
         (Filter::None, Value::Bool(truth)) => out.push_str(if *truth { "true" } else { "false" }),
-        (Filter::None, Value::Int(number)) => write!(out, "{number}").ok()?,
+        (Filter::None, Value::Int(number)) => {
+            sign(out, *number);
+            push_number(out, number.unsigned_abs());
+        }
         (Filter::None, Value::Float(number)) => float(out, *number)?,
         (Filter::None, Value::List(_) | Value::Object(_)) => out.push_str(&serde_json::to_string(value).ok()?),
         (Filter::None, Value::Decimal(_) | Value::Date(_) | Value::Timestamp(_) | Value::Duration(_)) => {
             out.push_str(&scalar_text(value)?);
         }
         (Filter::Lower, Value::String(text)) => out.push_str(&text.to_lowercase()),
-        (Filter::Thousands, Value::Int(number)) => out.push_str(&super::separated(&number.to_string())?),
+        (Filter::Thousands, Value::Int(number)) => {
+            sign(out, *number);
+            push_thousands(out, number.unsigned_abs());
+        }
         (Filter::Thousands, Value::Float(number)) => {
             let mut text = String::new();
             float(&mut text, *number)?;
-            out.push_str(&super::separated(&text)?);
+            super::push_separated(out, &text)?;
         }
         _ => return None,
     }
     Some(())
+}
+
+fn sign(out: &mut String, number: i64) {
+    if number < 0 {
+        out.push('-');
+    }
 }
 
 /// A float always shows that it is one.

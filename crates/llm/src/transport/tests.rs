@@ -110,12 +110,14 @@ async fn models_at_one_server_share_its_connections() {
 async fn a_connection_that_ends_is_not_used_again() {
     let (address, seen) = serve(|_| Some(good("connection: close\r\n"))).await;
     let http = HttpClient::with_proxies(Matcher::builder().build()).unwrap();
-    let model = model(&http, &format!("http://{address}"));
+    let model = model(&http, &format!("http://me:pw@{address}"));
     for _ in 0..3 {
         assert_eq!(model.chat(&asked()).await.unwrap().text, "VALID");
     }
     assert_eq!(connections(&seen), [0, 1, 2]);
-    assert!(seen.lock().unwrap()[0].1.starts_with("POST /chat/completions HTTP/1.1\r\n"));
+    let (_, request) = &seen.lock().unwrap()[0];
+    assert!(request.starts_with("POST /chat/completions HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("\r\nauthorization: Basic bWU6cHc=\r\n"), "{request}");
 }
 
 #[tokio::test]

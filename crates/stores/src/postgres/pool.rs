@@ -1,5 +1,6 @@
 //! Connections to a server: made when they are needed, used by one statement at a time, given back when all went well.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(super) struct Pool {
     preview: bool,
     idle: Arc<Mutex<Vec<Client>>>,
     permits: Arc<Semaphore>,
+    /// Whether the table of marks is there, as far as a connection has seen.
+    marks: AtomicBool,
 }
 
 /// A connection on loan.
@@ -72,7 +75,17 @@ impl Pool {
         };
         // In a preview all happens in one transaction, so there is one connection.
         let permits = Arc::new(Semaphore::new(if preview { 1 } else { MOST }));
-        Ok(Self { config, host, schema, create_tables, timeout, preview, idle: Arc::default(), permits })
+        Ok(Self {
+            config,
+            host,
+            schema,
+            create_tables,
+            timeout,
+            preview,
+            idle: Arc::default(),
+            permits,
+            marks: AtomicBool::new(false),
+        })
     }
 
     /// A connection that nobody else uses meanwhile.
@@ -86,6 +99,11 @@ impl Pool {
         };
         let (idle, timeout, preview) = (Arc::clone(&self.idle), self.timeout, self.preview);
         Ok(Session { client: Some(client), idle, timeout, preview, _permit: permit })
+    }
+
+    /// Whether changes can be marked as made; known once there was a connection.
+    pub(super) fn has_marks(&self) -> bool {
+        self.marks.load(Ordering::Relaxed)
     }
 
     async fn connect(&self) -> Result<Client, StoreError> {
@@ -114,6 +132,9 @@ impl Pool {
             client.batch_execute("BEGIN").await.map_err(|e| no(&e))?;
         }
         super::make_tables(&client, &self.schema, self.create_tables).await?;
+        if !self.preview {
+            self.marks.store(super::marks::prepare(&client, self.create_tables).await?, Ordering::Relaxed);
+        }
         Ok(client)
     }
 }

@@ -250,3 +250,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn marks_of_other_runs_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, schema) = (store(&folder, false), schema());
+    let things = schema.collection("things").unwrap();
+    let change = Change::Create(things.row(&object(serde_json::json!({"id": 1}))).unwrap());
+    for run in ["a", "b", "a", "ab"] {
+        runtime().block_on(store.change(things, &change, Some(&Once::new(run, "put#1")))).unwrap();
+    }
+    assert_eq!(all(&store, "things").len(), 3, "once for each run");
+    let marks = || {
+        let held = store.0.connection.lock().unwrap();
+        let sql = "SELECT group_concat(key ORDER BY key) FROM flowrun_effects";
+        held.as_ref().unwrap().query_row(sql, [], |row| row.get::<_, String>(0))
+    };
+    runtime().block_on(store.forget("a")).unwrap();
+    assert_eq!(marks().unwrap(), "ab/put#1,b/put#1");
+    for run in ["b", "ab"] {
+        runtime().block_on(store.forget(run)).unwrap();
+    }
+    assert!(marks().is_err(), "the table goes with the last mark");
+}
