@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Number::new("one render", Target::None, seconds("render")? * 1e6, "µs"),
             Number::new(format!("{map}, no journal"), million, rate("map/no_journal")?, "steps/s"),
             Number::new(format!("{map}, the command's journal"), million, rate("map/memory_journal")?, "steps/s"),
-            Number::new("compile 1,000 steps", Target::None, seconds("compile/1000")? * 1e3, "ms"),
+            Number::new("compile 1,000 steps", Target::Below(50.0), seconds("compile/1000")? * 1e3, "ms"),
             Number::new("compile 10,000 steps", Target::None, seconds("compile/10000")? * 1e3, "ms"),
         ],
     )?;

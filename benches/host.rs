@@ -1,11 +1,15 @@
 //! How many calls of a lent function go through `flowrun host` in a second: a map over 10,000 items, 64 in flight, and a peer
 //! that answers at once. `cargo bench --bench host`.
 
+mod support;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+
+use support::{Number, Target};
 
 const ITEMS: usize = 10_000;
 const ROUNDS: usize = 5;
@@ -61,13 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     drop(input);
     child.wait()?;
-    rates.sort_by(f64::total_cmp);
-    let told: Vec<_> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
-    report(&format!("calls/s through the host, {ROUNDS} rounds of {ITEMS}: {} (target 10000)", told.join(" ")));
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "what a bench is for")]
-fn report(line: &str) {
-    println!("{line}");
+    let what = format!("calls of a lent function through `flowrun host`, a map of {ITEMS} items, 64 in flight");
+    let number = Number::new(what, Target::AtLeast(1e4), support::median(rates), "calls/s");
+    Ok(support::report("6-host", &[number])?)
 }

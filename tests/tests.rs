@@ -5,6 +5,8 @@
 /// What rooms share: a folder to run in, a model server, the engine by itself, step types to try it with.
 mod support;
 
+/// Agents: what the model is told, and what a resume asks again.
+mod agent;
 /// Documents of Agent Spec: read, run, refused.
 mod agentspec;
 /// What a person reads who has made a mistake.
@@ -25,6 +27,8 @@ mod house;
 mod http;
 /// The main job.
 mod justify;
+/// Tools of servers that speak MCP.
+mod mcp;
 /// Models over HTTP that refuse, fail and cut short.
 mod models;
 /// Datastores on a Postgres server, where there is one.

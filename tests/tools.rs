@@ -204,10 +204,10 @@ fn what_cannot_be_null_cannot_be_skipped() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "flow.yaml",
-        HANGS.replace("integer?", "integer").replace("idempotent: false", "idempotent: false\n    timeout: 0.3"),
+        HANGS.replace("integer?", "integer").replace("echo > calls; fi", "echo > calls; exit 3; fi"),
     );
-    let late = sandbox.run(["flow.yaml"]);
-    assert!(late.stderr.contains("error[tool.timeout]"), "{}", late.stderr);
+    let died = sandbox.run(["flow.yaml"]);
+    assert!(died.stderr.contains("error[tool.died]"), "{}", died.stderr);
     let skipped = sandbox.run(["resume", "--skip"]);
     assert!(
         skipped.stderr.contains("cannot be skipped") && skipped.stderr.contains("--redo"),
@@ -227,13 +227,13 @@ fn a_program_ends_with_all_that_it_has_started() {
         r"
 flow: starts
 tools:
-  start: { type: exec, command: [sh, -c, 'read -r line; sleep 1000 & echo $! > pid; read -r line'], arguments: {}, timeout: 0.5 }
+  start: { type: exec, command: [sh, -c, 'read -r line; sleep 1000 > /dev/null 2>&1 & echo $! > pid; exit 3'], arguments: {} }
 steps:
   call: { type: tool, tool: start }
 ",
     );
     let ran = sandbox.run(["flow.yaml"]);
-    assert!(ran.stderr.contains("error[tool.timeout]"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("error[tool.died]"), "{}", ran.stderr);
     let pid = sandbox.read("pid").trim().to_owned();
     let is_there = || Command::new("kill").args(["-0", &pid]).stderr(Stdio::null()).status().unwrap().success();
     wait_until("what the program had started still runs", || !is_there());
@@ -331,4 +331,34 @@ fn the_tool_in_python_runs() {
     let ran = Sandbox::new().must_run([flow.as_os_str(), "--json".as_ref()]);
     assert_eq!(ran.json()["outputs"]["words"], json!([12]));
     assert!(std::fs::read_to_string(repository("examples/tool.py")).unwrap().lines().count() <= 12);
+}
+
+#[test]
+fn a_run_waits_for_what_the_caller_lends_and_for_leave() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "flow.yaml",
+        r#"
+flow: lends
+tools:
+  weigh: { type: client, arguments: { thing: string }, results: { grams: integer } }
+  note: { type: exec, command: [sh, -c, 'read -r line; echo >> notes; echo "{\"id\": 0, \"result\": \"noted\"}"; read -r line'], arguments: { grams: integer }, confirm: true }
+steps:
+  first: { type: tool, tool: weigh, with: { thing: { value: feather } } }
+  second: { type: tool, tool: note }
+"#,
+    );
+    let waits = sandbox.run(["flow.yaml"]);
+    assert_eq!(waits.code, Some(3), "{}", waits.stderr);
+    assert!(waits.stderr.contains("weigh") && waits.stderr.contains("--result"), "{}", waits.stderr);
+    let run = std::fs::read_dir(sandbox.path(".flowrun/runs")).unwrap().next().unwrap().unwrap().file_name();
+    let run = run.to_str().unwrap();
+    let waits = sandbox.run(["reply", run, "--result", "3"]);
+    assert_eq!(waits.code, Some(3), "{}", waits.stderr);
+    assert!(waits.stderr.contains("note") && waits.stderr.contains("--accept"), "{}", waits.stderr);
+    assert!(!sandbox.path("notes").exists(), "the tool was called before it was allowed");
+    let ran = sandbox.run(["reply", run, "--accept", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(ran.json()["outputs"], json!({ "grams": 3, "tool_output": "noted" }));
+    assert_eq!(sandbox.read("notes").lines().count(), 1);
 }

@@ -125,7 +125,7 @@ const RUN_CODES: &[(&str, Codes)] = &[
     ("Limits", LIMITS),
     ("Requests over HTTP", HTTP),
     ("Datastores and search", STORES),
-    ("Tools", TOOLS),
+    ("Tools and agents", TOOLS),
     ("The engine", ENGINE),
 ];
 

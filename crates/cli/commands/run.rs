@@ -102,6 +102,7 @@ pub(super) fn prepare(
     let given = inputs::given(flow, args, &working, &mut files)?;
     let (inputs, seed) = inputs::bind(flow, given, args.seed)?;
     let shown = inputs::shown(flow, &inputs);
+    refuse_tools(&loaded, args)?;
     let models = models::bind(&loaded.compiled.models, &args.model)?;
     let asked = options(args, 0);
     if let Some(refused) = loaded.compiled.tools.iter().find_map(|tool| tool.tool.refused(&asked)) {
@@ -122,6 +123,16 @@ pub(super) fn prepare(
         screen.diagnostics_of(&loaded.warnings);
     }
     Ok(Prepared { inputs, given: shown, seed, writers, files: Arc::new(files), models, stores, loaded })
+}
+
+/// What the person has to allow, before anything runs.
+fn refuse_tools(loaded: &Loaded, args: &RunArgs) -> Result<(), Stop> {
+    let options = RunOptions { allow_stdio_mcp: args.allow_stdio_mcp, ..RunOptions::default() };
+    let refused = loaded.compiled.tools.iter().find_map(|tool| tool.tool.refused(&options));
+    match refused {
+        None => Ok(()),
+        Some(error) => Err(Stop::usage(error.message).help(error.help.unwrap_or_default())),
+    }
 }
 
 async fn go(

@@ -50,6 +50,11 @@ pub trait Tool: Send + Sync {
         false
     }
 
+    /// Whether a call can wait for somebody.
+    fn waits(&self) -> bool {
+        false
+    }
+
     /// The flow that it runs, if it does.
     fn flow(&self) -> Option<&Arc<Flow>> {
         None
@@ -147,6 +152,8 @@ pub struct ToolDefinition {
     pub results: Vec<Port>,
     /// Whether a call may be made twice without harm.
     pub idempotent: bool,
+    /// Whether somebody has to allow each call.
+    pub confirm: bool,
     /// Itself.
     pub tool: Arc<dyn Tool>,
     /// Where it stands.
@@ -162,9 +169,15 @@ impl ToolDefinition {
             arguments: tool.arguments().to_vec(),
             results: tool.results().to_vec(),
             idempotent: tool.idempotent(),
+            confirm: false,
             tool,
             span: Span::none(),
         }
+    }
+
+    /// Whether a call can wait for somebody.
+    pub fn waits(&self) -> bool {
+        self.confirm || self.tool.waits()
     }
 
     /// The JSON schema of the arguments: an object.

@@ -20,6 +20,10 @@ pub enum Role {
     User,
     /// The model's side.
     Assistant,
+    /// What a tool gave that the model called. Only a request has it.
+    #[serde(skip_deserializing)]
+    #[schemars(skip)]
+    Tool,
 }
 
 /// One message of a conversation.
@@ -33,12 +37,20 @@ pub struct Message {
     /// Pictures that go with the text: addresses, or `data:` addresses that hold the picture.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
+    /// The calls of tools that the model's side made with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(skip)]
+    pub tool_calls: Vec<ToolCall>,
+    /// Of what a tool gave: the call that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub tool_call_id: Option<String>,
 }
 
 impl Message {
     /// A message with the given role.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into(), images: Vec::new() }
+        Self { role, content: content.into(), images: Vec::new(), tool_calls: Vec::new(), tool_call_id: None }
     }
 
     /// A system message.
@@ -49,6 +61,16 @@ impl Message {
     /// A user message.
     pub fn user(content: impl Into<String>) -> Self {
         Self::new(Role::User, content)
+    }
+
+    /// What the model said when it called tools.
+    pub fn calling(content: impl Into<String>, tool_calls: Vec<ToolCall>) -> Self {
+        Self { tool_calls, ..Self::assistant(content) }
+    }
+
+    /// What a call of a tool gave.
+    pub fn tool_result(call: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { tool_call_id: Some(call.into()), ..Self::new(Role::Tool, content) }
     }
 
     /// An assistant message.

@@ -25,7 +25,6 @@ mod connect;
 mod connections;
 mod embed;
 mod error;
-mod json_text;
 mod models;
 mod number;
 mod openai;

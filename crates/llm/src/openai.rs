@@ -12,9 +12,8 @@ use async_openai::traits::RequestOptionsBuilder;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
-use serde_json::value::RawValue;
 
-use crate::transport::{OneTry, Unusable, received, unmade};
+use crate::transport::{OneTry, Unusable, received};
 use crate::wire::{WireReply, WireRequest};
 use crate::{
     ChatRequest, HttpClient, MaxTokensKey, ModelConfig, ModelError, ModelErrorKind, Reply, RetryConfig, Secret,
@@ -80,10 +79,9 @@ impl OpenAiModel {
             settings: request.settings.over(&self.settings),
             max_tokens_key: self.max_tokens_key,
         };
-        let body = wire.body().map_err(|error| unmade(&self.host, &error))?;
         let mut tries = 1;
         loop {
-            let error = match self.one_try(request, &body, identity.clone()).await {
+            let error = match self.one_try(&wire, identity.clone()).await {
                 Ok(reply) => return Ok(Reply { tries, ..reply }),
                 Err(error) => error,
             };
@@ -103,16 +101,11 @@ impl OpenAiModel {
         Ok(wait)
     }
 
-    async fn one_try(
-        &self,
-        request: &ChatRequest,
-        body: &RawValue,
-        identity: HeaderValue,
-    ) -> Result<Reply, ModelError> {
+    async fn one_try(&self, wire: &WireRequest<'_>, identity: HeaderValue) -> Result<Reply, ModelError> {
         let headers = HeaderMap::from_iter([(REQUEST_ID, identity)]);
         let refused = |error| received(error, &self.host, self.key.as_ref());
-        let reply: WireReply = self.client.chat().headers(headers).create_byot(body).await.map_err(refused)?;
-        reply.into_reply(&self.host, request)
+        let reply: WireReply = self.client.chat().headers(headers).create_byot(wire).await.map_err(refused)?;
+        reply.into_reply(&self.host, wire.request)
     }
 }
 

@@ -228,7 +228,7 @@ pub(crate) fn received(error: OpenAIError, host: &str, key: Option<&Secret>) -> 
     }
 }
 
-pub(crate) fn unmade(host: &str, why: &dyn std::error::Error) -> ModelError {
+fn unmade(host: &str, why: &dyn std::error::Error) -> ModelError {
     ModelError::new(ModelErrorKind::BadRequest, format!("the request to {host} cannot be made: {why}"))
 }
 

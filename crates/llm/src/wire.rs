@@ -6,19 +6,17 @@
 use std::fmt;
 
 use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
-use serde::ser::SerializeMap;
+use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::json_text::push_json;
 use crate::settings::Merged;
 use crate::{
     ChatRequest, FinishReason, MaxTokensKey, Message, ModelError, ModelErrorKind, Reply, SeedSetting, ToolCall,
     ToolChoice, ToolSpec, Usage, retry,
 };
 
-/// A request.
+/// A request. It borrows everything, so that a try costs one pass over the messages and no copy of them.
 pub(crate) struct WireRequest<'a> {
     pub(crate) model: &'a str,
     pub(crate) request: &'a ChatRequest,
@@ -26,49 +24,7 @@ pub(crate) struct WireRequest<'a> {
     pub(crate) max_tokens_key: MaxTokensKey,
 }
 
-impl WireRequest<'_> {
-    /// Room for what stands around the texts: names, settings, line ends that become two characters.
-    const ROOM: usize = 512;
-
-    /// Its JSON, the same for all tries.
-    pub(crate) fn body(&self) -> serde_json::Result<Box<RawValue>> {
-        let texts: usize = self.request.messages.iter().map(|message| message.content.len()).sum();
-        let mut body = String::with_capacity(texts + texts / 16 + Self::ROOM);
-        body.push_str("{\"model\":");
-        push_json(&mut body, self.model);
-        body.push_str(",\"messages\":[");
-        for (n, message) in self.request.messages.iter().enumerate() {
-            if n > 0 {
-                body.push(',');
-            }
-            push_message(&mut body, message)?;
-        }
-        body.push_str("],");
-        // The other fields stand in an object of their own, which goes on here.
-        let others = serde_json::to_string(&OtherFields(self))?;
-        body.push_str(others.strip_prefix('{').unwrap_or(&others));
-        RawValue::from_string(body)
-    }
-}
-
-fn push_message(body: &mut String, message: &Message) -> serde_json::Result<()> {
-    if message.images.is_empty() {
-        body.push_str("{\"role\":");
-        body.push_str(&serde_json::to_string(&message.role)?);
-        body.push_str(",\"content\":");
-        // A plain text is what every server takes; parts are for those that see.
-        push_json(body, &message.content);
-        body.push('}');
-    } else {
-        body.push_str(&serde_json::to_string(&Seen(message))?);
-    }
-    Ok(())
-}
-
-/// All but the model and the messages.
-struct OtherFields<'a>(&'a WireRequest<'a>);
-
-impl Serialize for OtherFields<'_> {
+impl Serialize for WireRequest<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         fn field<M: SerializeMap, T: Serialize>(
             map: &mut M,
@@ -78,15 +34,16 @@ impl Serialize for OtherFields<'_> {
             value.map_or(Ok(()), |value| map.serialize_entry(name, &value))
         }
 
-        let Self(wire) = self;
-        let (settings, request) = (&wire.settings, wire.request);
+        let (settings, request) = (&self.settings, self.request);
         let seed = settings.seed.map(|seed| match seed {
             SeedSetting::Fixed(seed) => seed,
             SeedSetting::Auto => retry::sampling_seed(&request.identity),
         });
         let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("model", self.model)?;
+        map.serialize_entry("messages", &WireMessages(&request.messages))?;
         map.serialize_entry("stream", &false)?;
-        field(&mut map, wire.max_tokens_key.field(), settings.max_tokens)?;
+        field(&mut map, self.max_tokens_key.field(), settings.max_tokens)?;
         field(&mut map, "temperature", settings.temperature)?;
         field(&mut map, "top_p", settings.top_p)?;
         field(&mut map, "stop", (!settings.stop.is_empty()).then_some(settings.stop))?;
@@ -100,7 +57,7 @@ impl Serialize for OtherFields<'_> {
         let tools: Vec<Value> = request.tools.iter().map(wire_tool).collect();
         field(&mut map, "tools", (!tools.is_empty()).then_some(tools))?;
         field(&mut map, "tool_choice", request.tool_choice.as_ref().map(wire_choice))?;
-        for (name, value) in settings.extra().filter(|(name, _)| !wire.has(name)) {
+        for (name, value) in settings.extra().filter(|(name, _)| !self.has(name)) {
             map.serialize_entry(name, value)?;
         }
         map.end()
@@ -131,14 +88,42 @@ fn wire_choice(choice: &ToolChoice) -> Value {
     }
 }
 
-/// A message with pictures.
-struct Seen<'a>(&'a Message);
+struct WireMessages<'a>(&'a [Message]);
 
-impl Serialize for Seen<'_> {
+impl Serialize for WireMessages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for message in self.0 {
+            list.serialize_element(&WireMessage(message))?;
+        }
+        list.end()
+    }
+}
+
+struct WireMessage<'a>(&'a Message);
+
+impl Serialize for WireMessage<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("role", &self.0.role)?;
-        map.serialize_entry("content", &Parts(self.0))?;
+        // A plain text is what every server takes; parts are for those that see.
+        if self.0.content.is_empty() && !self.0.tool_calls.is_empty() {
+            map.serialize_entry("content", &())?;
+        } else if self.0.images.is_empty() {
+            map.serialize_entry("content", &self.0.content)?;
+        } else {
+            map.serialize_entry("content", &Parts(self.0))?;
+        }
+        if !self.0.tool_calls.is_empty() {
+            let calls = self.0.tool_calls.iter().map(|call| {
+                let function = json!({ "name": call.name, "arguments": call.arguments });
+                json!({ "id": call.id, "type": "function", "function": function })
+            });
+            map.serialize_entry("tool_calls", &calls.collect::<Vec<_>>())?;
+        }
+        if let Some(call) = &self.0.tool_call_id {
+            map.serialize_entry("tool_call_id", call)?;
+        }
         map.end()
     }
 }
@@ -312,10 +297,6 @@ mod tests {
     use super::*;
     use crate::Settings;
 
-    fn sent(request: &WireRequest<'_>) -> Value {
-        serde_json::from_str(request.body().unwrap().get()).unwrap()
-    }
-
     fn asked(messages: &[Message]) -> ChatRequest {
         ChatRequest { messages: messages.to_vec(), identity: "ab".to_owned(), ..ChatRequest::default() }
     }
@@ -340,7 +321,10 @@ mod tests {
             max_tokens_key: MaxTokensKey::MaxTokens,
         };
         let messages = json!([{ "role": "system", "content": "s" }, { "role": "user", "content": "u" }]);
-        assert_eq!(sent(&request), json!({ "model": "m", "messages": messages, "stream": false }));
+        assert_eq!(
+            serde_json::to_value(&request).unwrap(),
+            json!({ "model": "m", "messages": messages, "stream": false })
+        );
 
         let call: Settings = serde_json::from_value(json!({
             "max_tokens": 9, "temperature": 0.5, "stop": ["x"], "seed": "auto", "extra": { "reasoning_effort": "low" },
@@ -349,7 +333,7 @@ mod tests {
         request.settings = call.over(&base);
         request.max_tokens_key = MaxTokensKey::MaxCompletionTokens;
         assert_eq!(
-            sent(&request),
+            serde_json::to_value(&request).unwrap(),
             json!({
                 "model": "m", "messages": messages, "stream": false, "max_completion_tokens": 9, "temperature": 0.5, "stop": ["x"],
                 "seed": retry::sampling_seed("ab"), "reasoning_effort": "low",
@@ -378,7 +362,22 @@ mod tests {
         };
         // As text: a name that stood twice would be lost in a value.
         let sent = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"see"},{"type":"image_url","image_url":{"url":"http://x/y.png"}}]}],"stream":false,"logprobs":true,"top_logprobs":2,"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{},"strict":false}},"tools":[{"type":"function","function":{"name":"t","description":"d","parameters":{},"strict":true}}],"tool_choice":{"type":"function","function":{"name":"t"}},"user":"u"}"#;
-        assert_eq!(request.body().unwrap().get(), sent);
+        assert_eq!(serde_json::to_string(&request).unwrap(), sent);
+    }
+
+    #[test]
+    fn calls_of_tools_and_what_they_gave_are_sent_back() {
+        let call = ToolCall { id: "c1".to_owned(), name: "t".to_owned(), arguments: "{}".to_owned() };
+        let messages = [Message::calling("", vec![call]), Message::tool_result("c1", "3")];
+        let sent = serde_json::to_value(WireMessages(&messages)).unwrap();
+        let function = json!({ "name": "t", "arguments": "{}" });
+        assert_eq!(
+            sent,
+            json!([
+                { "role": "assistant", "content": null, "tool_calls": [{ "id": "c1", "type": "function", "function": function }] },
+                { "role": "tool", "content": "3", "tool_call_id": "c1" },
+            ])
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reqwest::redirect;
+use reqwest::{Url, redirect};
 
 use crate::exchange::{Exchange, Failure};
 use crate::resolve::{Checked, Hosts};
@@ -72,6 +72,16 @@ impl Client {
             tokio::time::sleep(wait).await;
         }
         Err(Error::request("it was not tried"))
+    }
+
+    /// Connections for a protocol that sends its requests to `url` itself: they lead only where the rules allow, follow no
+    /// redirect and use no proxy.
+    ///
+    /// # Errors
+    /// When the rules do not allow the address.
+    pub fn connections(&self, url: &Url, rules: &Rules) -> Result<reqwest::Client, Error> {
+        rules.check(url)?;
+        self.pool(rules).cloned()
     }
 
     fn pool(&self, rules: &Rules) -> Result<&reqwest::Client, Error> {

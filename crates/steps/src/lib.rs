@@ -1,6 +1,7 @@
 //! The step library of flowrun: one file a step, and the one table that lists them.
 
 mod add_columns;
+mod agent;
 mod branch;
 mod catch;
 mod chat_history;
@@ -45,6 +46,7 @@ pub mod stores;
 mod synthesize;
 mod template;
 mod tool;
+mod tool_client;
 mod tool_flow;
 mod variables;
 mod write_table;
@@ -65,9 +67,11 @@ pub fn registry() -> Registry {
         .with_models::<ModelConfig>()
         .with_datastores::<StoreConfig>()
         .with_tool_kind::<flowrun_tools::Exec>()
+        .with_tool_kind::<flowrun_tools::Mcp>()
         .with_tool_kind::<flowrun_tools::HostFunction>()
         .with_tool_kind::<http::HttpTool>()
         .with_tool_kind::<tool_flow::FlowTool>()
+        .with_tool_kind::<tool_client::ClientTool>()
         .with::<read_table::ReadTable>()
         .with::<write_table::WriteTable>()
         .with::<synthesize::Synthesize>()
@@ -99,6 +103,7 @@ pub fn registry() -> Registry {
         .with::<http::HttpStep>()
         .with::<tool::ToolStep>()
         .with::<exec::ExecStep>()
+        .with::<agent::Agent>()
         .with::<parse_verdict::ParseVerdict>()
         .with::<datastore_create::DatastoreCreate>()
         .with::<datastore_list::DatastoreList>()

@@ -1,5 +1,7 @@
 //! The models of a run, as steps reach them.
 
+use flowrun_core::error::StepError;
+use flowrun_core::execute::StepCx;
 use flowrun_llm::BoundModel;
 
 use crate::search::Vectors;
@@ -26,4 +28,12 @@ impl Models {
     pub fn iter(&self) -> impl Iterator<Item = &BoundModel> {
         self.all.iter().flatten()
     }
+}
+
+/// The model of this name, as the step's signature asked for it.
+pub(crate) fn named<'c>(cx: &'c StepCx<'_>, name: &str) -> Result<&'c BoundModel, StepError> {
+    let place = cx.model(name);
+    place
+        .and_then(|place| cx.resource::<Models>().ok()?.get(place))
+        .ok_or_else(|| StepError::new("engine.resource", format!("the run has no model `{name}`")).fatal())
 }

@@ -26,13 +26,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use crate::models::Models;
+use crate::models;
 use crate::template::inputs_of;
 use ask::Answer;
-pub(crate) use ask::model_error;
-use form::{Form, Mode};
-use history::CHAT_HISTORY;
-use shape::Shape;
+pub(crate) use ask::{described, model_error, offline_text, unfit, usage_of};
+pub(crate) use form::{Form, Mode};
+pub(crate) use history::{CHAT_HISTORY, insert};
+pub(crate) use shape::Shape;
 
 const LOGPROBS: &str = "logprobs";
 
@@ -129,10 +129,7 @@ impl Prompt {
     }
 
     async fn ask(&self, cx: &StepCx<'_>, input: &Ports) -> Result<Answer, StepError> {
-        let place = cx.model(&self.model);
-        let model = place.and_then(|place| cx.resource::<Models>().ok()?.get(place)).ok_or_else(|| {
-            StepError::new("engine.resource", format!("the run has no model `{}`", self.model)).fatal()
-        })?;
+        let model = models::named(cx, &self.model)?;
         let messages = self.conversation(cx, input).await?;
         let prompt: Vec<(String, String)> = if cx.is_preview() {
             messages.iter().map(|m| (role_word(m.role).to_owned(), m.content.clone())).collect()
@@ -264,7 +261,7 @@ impl Prompt {
                 wrong.push(scope.bad(&[key], why));
             }
         }
-        self.check_offline(scope, inputs, &mut wrong);
+        check_offline(scope, self.offline.as_ref(), inputs, &mut wrong);
         wrong
     }
 
@@ -302,19 +299,6 @@ impl Prompt {
         }
     }
 
-    fn check_offline(&self, scope: &Scope<'_>, inputs: &[Port], wrong: &mut Diagnostics) {
-        for variable in self.offline.iter().flat_map(|o| o.variables()) {
-            if variable.name != "attempt" && !inputs.iter().any(|p| p.name == variable.name) {
-                let message = format!("the offline text reads `{}`, which is no input of the step", variable.name);
-                let span = scope.config().get("offline").map(|n| n.span_within(Some(variable.range.clone())));
-                let mut diagnostic = scope.bad(&["offline"], message);
-                diagnostic.span = span.filter(|s| s.source().is_some()).unwrap_or(diagnostic.span);
-                let known = inputs.iter().map(|p| p.name.as_str()).chain(["attempt"]);
-                wrong.push(diagnostic.suggest(&variable.name, known));
-            }
-        }
-    }
-
     /// The messages, with the conversation and the pictures in their places.
     async fn conversation(&self, cx: &StepCx<'_>, input: &Ports) -> Result<Vec<Message>, StepError> {
         let mut messages = self.render(input)?;
@@ -334,6 +318,25 @@ impl Prompt {
             history::insert(&mut messages, history)?;
         }
         Ok(messages)
+    }
+}
+
+/// What the text that answers offline reads and the step does not have.
+pub(crate) fn check_offline(
+    scope: &Scope<'_>,
+    offline: Option<&OfflineText>,
+    inputs: &[Port],
+    wrong: &mut Diagnostics,
+) {
+    for variable in offline.iter().flat_map(|o| o.variables()) {
+        if variable.name != "attempt" && !inputs.iter().any(|p| p.name == variable.name) {
+            let message = format!("the offline text reads `{}`, which is no input of the step", variable.name);
+            let span = scope.config().get("offline").map(|n| n.span_within(Some(variable.range.clone())));
+            let mut diagnostic = scope.bad(&["offline"], message);
+            diagnostic.span = span.filter(|s| s.source().is_some()).unwrap_or(diagnostic.span);
+            let known = inputs.iter().map(|p| p.name.as_str()).chain(["attempt"]);
+            wrong.push(diagnostic.suggest(&variable.name, known));
+        }
     }
 }
 
@@ -388,10 +391,12 @@ impl Step for Prompt {
     }
 }
 
-fn role_word(role: Role) -> &'static str {
+/// The word for who says a message.
+pub(crate) fn role_word(role: Role) -> &'static str {
     match role {
         Role::System => "system",
         Role::User => "user",
         Role::Assistant => "assistant",
+        Role::Tool => "tool",
     }
 }

@@ -65,7 +65,7 @@ impl Step for ToolStep {
                 .help("`raise_errors: false` wants a tool with one result, a text; a `catch` step gives errors a branch of their own")
                 .into());
         }
-        Ok(Signature::new(tool.arguments.clone(), tool.results.clone()))
+        Ok(Signature { waits: tool.waits(), ..Signature::new(tool.arguments.clone(), tool.results.clone()) })
     }
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {

@@ -56,6 +56,10 @@ impl Tool for RunsFlow {
         true
     }
 
+    fn waits(&self) -> bool {
+        self.flow.waits
+    }
+
     fn flow(&self) -> Option<&Arc<Flow>> {
         Some(&self.flow)
     }

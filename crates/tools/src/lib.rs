@@ -5,8 +5,10 @@
 
 pub mod exec;
 pub mod host;
+pub mod mcp;
 mod process;
 
 pub use exec::Exec;
 pub use host::HostFunction;
+pub use mcp::Mcp;
 pub use process::{Call, Description, Pool, Program, Reply, describe};

@@ -1,4 +1,4 @@
-//! Codes of tools.
+//! Codes of tools, and of the agents that call them.
 
 use super::Codes;
 
@@ -58,5 +58,23 @@ pub(super) const TOOLS: Codes = &[
         "a call of a tool with `idempotent: false` began in a process that ended before the call did, so that nobody knows \
          whether it was carried out. The run stops and asks: `flowrun resume RUN --redo` makes such calls again, `--skip` takes \
          null for what they gave, where the type of the result allows it.",
+    ),
+    (
+        "tool.unreachable",
+        "an MCP server cannot be connected to, does not speak the protocol, or the connection broke while it was asked.",
+    ),
+    ("tool.unknown", "an MCP server does not have the tool that the flow names."),
+    (
+        "tool.refused",
+        "the tool starts a program that speaks MCP, and `--allow-stdio-mcp` was not given. Look at what the flow starts first.",
+    ),
+    (
+        "tool.rejected",
+        "somebody was asked whether the tool may be called (`confirm: true`), and did not allow it; the message is the reason.",
+    ),
+    (
+        "agent.unfinished",
+        "an agent had no answer after its `max_iterations`. The details hold its last text. Raise them, give it a smaller task, or \
+         tools that lead there sooner.",
     ),
 ];

@@ -114,6 +114,11 @@ impl Compiler<'_> {
                 return None;
             }
         };
+        if tool.waits() {
+            let message = format!("the tool `{name}` waits for somebody, and a context provider asks nobody");
+            self.report(wrong(codes::BAD_TOOL, message).help("call the tool in a step"));
+            return None;
+        }
         let (what, way_out) =
             (format!("the tool `{name}`"), "give the argument a default, or call the tool in a step");
         self.wants_nothing(&what, &tool.arguments, named, way_out).then_some(tool)

@@ -155,6 +155,7 @@ impl Compiler<'_> {
         if let Some(idempotent) = written.idempotent {
             definition.idempotent = idempotent;
         }
+        definition.confirm = written.confirm.unwrap_or(false);
         definition.span = written.name.span.clone();
         no_tables(&definition, &tool_scope).into_result()?;
         Ok(definition)
@@ -165,7 +166,7 @@ impl Compiler<'_> {
 fn no_tables(tool: &ToolDefinition, scope: &ToolScope<'_>) -> Diagnostics {
     let mut wrong = Diagnostics::new();
     let ports = tool.arguments.iter().chain(&tool.results);
-    for port in ports.filter(|port| !tool.tool.keeps_itself() && port.value_type.kind == Kind::Table) {
+    for port in ports.filter(|port| tool.tool.flow().is_none() && port.value_type.kind == Kind::Table) {
         let problem = scope.bad(&[], format!("`{}` of the tool `{}` cannot be a table", port.name, tool.name));
         wrong.push(problem.help("take rows as `[object]`"));
     }

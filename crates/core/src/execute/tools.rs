@@ -8,15 +8,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 
 use super::{FlowEnd, RunOptions, StepCx};
 use crate::address::FrameKind;
 use crate::cast::cast;
-use crate::error::{INTERRUPTED, StepError};
+use crate::conversation::QuestionKind;
+use crate::error::StepError;
 use crate::flow::Flow;
 use crate::signature::Port;
 use crate::tool::ToolDefinition;
-use crate::value::{Object, ObjectBuilder, Value, kept};
+use crate::value::{Object, ObjectBuilder, Value, ValueError, kept};
 
 /// What a resume does about a call that began, must not be made twice without harm, and of which nobody knows how it
 /// ended.
@@ -102,6 +104,15 @@ impl<'a> ToolCx<'a> {
     /// all that it depends on.
     pub fn held<T: Send + Sync + 'static>(&self, key: &str, open: impl FnOnce() -> T) -> Arc<T> {
         self.step.run.open.get(key, open)
+    }
+
+    /// Asks whoever lends the tool for what a call gives: `{"result": …}` or `{"error": …}`.
+    ///
+    /// # Errors
+    /// As [`StepCx::ask`]: where nobody answers now, the run waits.
+    pub async fn ask(&self, arguments: &Object) -> Result<Json, StepError> {
+        let kind = QuestionKind::Tool { name: self.tool.name.to_string(), arguments: plain(arguments)? };
+        self.step.ask(self.key, kind).await
     }
 
     /// Runs a flow in a frame of its own, with these arguments as its inputs.
@@ -201,8 +212,12 @@ impl StepCx<'_> {
             return Err(refused.fatal());
         }
         let answer = |made: Result<Vec<Value>, StepError>| match made {
-            Err(error) if with_errors && !error.fatal && error.code != INTERRUPTED => Ok(Record::Error(error)),
+            Err(error) if with_errors && !error.fatal && !error.is_stop() => Ok(Record::Error(error)),
             made => made.map(Record::Results),
+        };
+        let arguments = &match self.confirmed(tool, key, arguments).await {
+            Ok(arguments) => arguments,
+            Err(error) => return answer(Err(error)),
         };
         if tool.tool.keeps_itself() {
             return answer(self.made_call(tool, key, arguments).await);
@@ -215,6 +230,30 @@ impl StepCx<'_> {
             settled.await?;
         }
         Ok(record)
+    }
+
+    /// The arguments that somebody has allowed, where the tool wants that; they may be others than those asked for.
+    async fn confirmed(&self, tool: &ToolDefinition, key: &str, arguments: &Object) -> Result<Object, StepError> {
+        if !tool.confirm {
+            return Ok(arguments.clone());
+        }
+        let kind = QuestionKind::Confirmation { name: tool.name.to_string(), arguments: plain(arguments)? };
+        let answer = self.ask(&format!("{key}/confirm"), kind).await?;
+        if answer.get("accept") != Some(&Json::Bool(true)) {
+            let reason = answer.get("reason").and_then(Json::as_str).filter(|reason| !reason.is_empty());
+            let message = reason
+                .map_or_else(|| format!("the call of the tool `{}` was not allowed", tool.name), str::to_owned);
+            return Err(StepError::new("tool.rejected", message));
+        }
+        match answer.get("arguments") {
+            Some(Json::Object(others)) => {
+                let others =
+                    others.iter().map(|(name, value)| Ok((name.as_str().into(), Value::try_from(value.clone())?)));
+                let others = others.collect::<Result<Vec<_>, ValueError>>();
+                fitting_arguments(tool, others.map_err(|e| StepError::new("tool.arguments", e.to_string()))?)
+            }
+            _ => Ok(arguments.clone()),
+        }
     }
 
     /// The call, with a record of its beginning where it may do harm the second time.
@@ -257,6 +296,16 @@ impl StepCx<'_> {
         let cx = ToolCx { step: self, tool, key };
         let value = tool.tool.call(&cx, arguments).await?;
         results_of(tool, value)
+    }
+}
+
+/// Arguments as somebody who is asked sees them.
+fn plain(arguments: &Object) -> Result<Map<String, Json>, StepError> {
+    let wrong = |e: String| StepError::new("tool.arguments", format!("the arguments cannot be shown: {e}"));
+    match Value::Object(arguments.clone()).to_json() {
+        Ok(Json::Object(arguments)) => Ok(arguments),
+        Ok(other) => Err(wrong(other.to_string())),
+        Err(error) => Err(wrong(error.to_string())),
     }
 }
 

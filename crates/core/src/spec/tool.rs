@@ -19,6 +19,8 @@ pub struct ToolSpec {
     pub results: Option<Vec<InputSpec>>,
     /// Whether a call may be made twice without harm, where that is said.
     pub idempotent: Option<bool>,
+    /// Whether somebody has to allow each call, where that is said.
+    pub confirm: Option<bool>,
     /// All other keys.
     pub config: Node,
     /// Where it stands.

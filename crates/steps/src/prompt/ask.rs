@@ -4,6 +4,7 @@ use flowrun_core::error::StepError;
 use flowrun_core::events::Usage;
 use flowrun_core::execute::StepCx;
 use flowrun_core::ports::Ports;
+use flowrun_core::template::OfflineText;
 use flowrun_core::value::Value;
 use flowrun_llm::{
     BoundModel, ChatRequest, FinishReason, Message, ModelError, ModelErrorKind, Reply, ReplySchema, Role,
@@ -26,18 +27,7 @@ impl Prompt {
         model: &BoundModel,
         input: &Ports,
     ) -> Result<Answer, StepError> {
-        let Some(offline) = &self.offline else {
-            let message = format!("the model `{}` is offline, and the step has no `offline` text", model.name());
-            return Err(StepError::new(ModelErrorKind::NoTemplate.code(), message)
-                .help(ModelErrorKind::NoTemplate.help())
-                .fatal());
-        };
-        let text = offline.render_seeded(&cx.rng("offline"), |name| match name {
-            "attempt" => Some(Value::from(cx.attempt())),
-            name => input.get(name).cloned(),
-        })?;
-        cx.count_call()?;
-        cx.add_usage(Usage { calls: 1, ..Usage::default() });
+        let text = offline_text(cx, model, self.offline.as_ref(), input)?;
         let outputs = match self.form() {
             Some(form) => Some(form.read(&text).map_err(|problems| unfit(model, &problems, &text))?),
             // Nobody weighed a token.
@@ -148,6 +138,28 @@ impl Prompt {
     }
 }
 
+/// What answers in the place of a model that is offline.
+pub(crate) fn offline_text(
+    cx: &StepCx<'_>,
+    model: &BoundModel,
+    offline: Option<&OfflineText>,
+    input: &Ports,
+) -> Result<String, StepError> {
+    let Some(offline) = offline else {
+        let message = format!("the model `{}` is offline, and the step has no `offline` text", model.name());
+        return Err(StepError::new(ModelErrorKind::NoTemplate.code(), message)
+            .help(ModelErrorKind::NoTemplate.help())
+            .fatal());
+    };
+    let text = offline.render_seeded(&cx.rng("offline"), |name| match name {
+        "attempt" => Some(Value::from(cx.attempt())),
+        name => input.get(name).cloned(),
+    })?;
+    cx.count_call()?;
+    cx.add_usage(Usage { calls: 1, ..Usage::default() });
+    Ok(text)
+}
+
 /// The message that what belongs to the prompt is put to.
 pub(super) fn last_of_user(messages: &mut [Message]) -> Option<&mut Message> {
     messages.iter_mut().rfind(|message| message.role == Role::User)
@@ -161,7 +173,7 @@ fn written(reply: &Reply) -> &str {
 }
 
 /// The error of a reply that does not have its form, after the model was told so.
-fn unfit(model: &BoundModel, problems: &[String], text: &str) -> StepError {
+pub(crate) fn unfit(model: &BoundModel, problems: &[String], text: &str) -> StepError {
     let message = format!("the reply does not have its form: {}", problems.join("; "));
     StepError::new("model.structure", message)
         .detail("model", described(model))
@@ -169,7 +181,7 @@ fn unfit(model: &BoundModel, problems: &[String], text: &str) -> StepError {
         .help("change the prompt, take another `mode`, or list `model.structure` in a retry's `retry_on`")
 }
 
-fn usage_of(reply: &Reply) -> Usage {
+pub(crate) fn usage_of(reply: &Reply) -> Usage {
     let mut usage = Usage { calls: 1, tries: reply.tries.into(), ..Usage::default() };
     if reply.usage.reported {
         usage.input_tokens = reply.usage.input_tokens;
@@ -180,7 +192,7 @@ fn usage_of(reply: &Reply) -> Usage {
     usage
 }
 
-fn described(model: &BoundModel) -> String {
+pub(crate) fn described(model: &BoundModel) -> String {
     format!("`{}`, {}", model.name(), model.describe())
 }
 

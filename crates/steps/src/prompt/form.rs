@@ -25,7 +25,7 @@ const CLOSE: &str = "</final_answer>";
 /// How the model is made to answer in a form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// The prompt ends with the schema and asks for JSON between tags. Every model can do it.
     #[default]
     Tags,
@@ -37,7 +37,7 @@ pub(super) enum Mode {
 
 /// The form of a reply.
 #[derive(Debug)]
-pub(super) struct Form {
+pub(crate) struct Form {
     /// An object, which is what servers want at the top.
     root: Shape,
     /// The fields that are ports; none where the whole answer is one.
@@ -48,7 +48,7 @@ pub(super) struct Form {
 
 impl Form {
     /// One port for each field.
-    pub(super) fn of_fields(fields: &IndexMap<String, Shape>) -> Self {
+    pub(crate) fn of_fields(fields: &IndexMap<String, Shape>) -> Self {
         let root = closed(fields);
         Self { whole: root.value_type.clone(), root, fields: Some(fields.clone()) }
     }
@@ -67,7 +67,7 @@ impl Form {
     }
 
     /// The ports that it gives.
-    pub(super) fn outputs(&self) -> Vec<Port> {
+    pub(crate) fn outputs(&self) -> Vec<Port> {
         match &self.fields {
             Some(fields) => fields
                 .iter()
@@ -81,7 +81,7 @@ impl Form {
     }
 
     /// The JSON schema, as the model is shown it.
-    pub(super) fn schema(&self) -> &Json {
+    pub(crate) fn schema(&self) -> &Json {
         &self.root.schema
     }
 
@@ -100,7 +100,7 @@ impl Form {
     }
 
     /// What the model is told of an answer that does not fit.
-    pub(super) fn complaint(problems: &[String], mode: Mode) -> String {
+    pub(crate) fn complaint(problems: &[String], mode: Mode) -> String {
         let how = match mode {
             Mode::Tags => format!(", with the JSON between {OPEN} and {CLOSE}"),
             Mode::JsonSchema => " as JSON".to_owned(),
@@ -113,7 +113,7 @@ impl Form {
     }
 
     /// The outputs that the text of an answer gives, or what is wrong with it.
-    pub(super) fn read(&self, text: &str) -> Result<Ports, Vec<String>> {
+    pub(crate) fn read(&self, text: &str) -> Result<Ports, Vec<String>> {
         let found = answers(text).map_err(|reason| vec![reason])?;
         let mut first = None;
         for answer in found {

@@ -5,10 +5,10 @@ use flowrun_core::value::Value;
 use flowrun_llm::{Message, Role};
 
 /// The input that holds them.
-pub(super) const CHAT_HISTORY: &str = "chat_history";
+pub(crate) const CHAT_HISTORY: &str = "chat_history";
 
 /// Puts the conversation behind the instructions and before all else.
-pub(super) fn insert(messages: &mut Vec<Message>, history: &Value) -> Result<(), StepError> {
+pub(crate) fn insert(messages: &mut Vec<Message>, history: &Value) -> Result<(), StepError> {
     let wrong = |message: String| {
         StepError::new("prompt.history", format!("`{CHAT_HISTORY}` is no list of messages: {message}")).help(
             "each message is an object with a `role`, one of `system`, `user`, `assistant` and `agent`, and a `content`, a text",

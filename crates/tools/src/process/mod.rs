@@ -5,8 +5,10 @@ mod group;
 mod message;
 mod pool;
 mod program;
+mod started;
 mod worker;
 
 pub use message::{Call, Description, Reply, describe};
 pub use pool::Pool;
 pub use program::Program;
+pub(crate) use started::Started;

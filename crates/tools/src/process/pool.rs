@@ -54,7 +54,7 @@ impl Pool {
                 let answer = self.program.redact(excerpt(&answer));
                 let error = StepError::new("tool.protocol", message).detail("answer", answer);
                 let help = "it answers each line with one line, `{\"id\": …, \"result\": …}` or `{\"id\": …, \"error\": …}`; what it says besides goes to standard error";
-                Err(worker.blamed(&self.program, error.help(help)).await)
+                Err(worker.process().blamed(&self.program, error.help(help)).await)
             }
         }
     }

@@ -81,7 +81,7 @@ impl Program {
     }
 
     /// A text without the values that it was given, which are secrets as often as not.
-    pub(super) fn redact(&self, mut text: String) -> String {
+    pub(crate) fn redact(&self, mut text: String) -> String {
         for name in &self.env {
             let value = env::var(name).unwrap_or_default();
             if value.len() >= SHORTEST_SECRET && text.contains(&value) {
@@ -92,7 +92,7 @@ impl Program {
     }
 
     /// What it is called in messages.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.command.first().map_or("", String::as_str)
     }
 

@@ -17,6 +17,7 @@ pub(crate) const TOOL_KEYS: &[Key] = &[
         "idempotent",
         "Whether a call may be made twice without harm. With `false`, its beginning is written down first, and a resume asks what to do about a call of which nobody knows how it ended.",
     ),
+    key("confirm", "Whether somebody has to allow each call, and may change its arguments."),
 ];
 
 const FORM: &str = "write `tools: { name: { type: …, arguments: { text: string } } }`";
@@ -47,6 +48,7 @@ impl Decoder<'_> {
             arguments: get(entries, "arguments").and_then(|e| self.tool_ports("argument", e)),
             results: get(entries, "results").and_then(|e| self.tool_ports("result", e)),
             idempotent: get(entries, "idempotent").and_then(|e| self.boolean(e)),
+            confirm: get(entries, "confirm").and_then(|e| self.boolean(e)),
             config: Node::new(NodeKind::Map(config), span.clone()),
             span,
         };

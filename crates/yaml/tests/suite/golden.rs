@@ -110,7 +110,7 @@ fn flow(out: &mut String, indent: &str, spec: &FlowSpec) {
     for tool in &spec.tools {
         let config = tool.config.to_value().to_json().unwrap();
         line(format!("tool {}: {} at {} {config}", tool.name.value, tool.kind.value, tool.span));
-        line(format!("  {:?} idempotent {:?}", tool.description, tool.idempotent));
+        line(format!("  {:?} idempotent {:?} confirm {:?}", tool.description, tool.idempotent, tool.confirm));
         for (what, ports) in [("argument", &tool.arguments), ("result", &tool.results)] {
             for port in ports.iter().flatten() {
                 line(format!("  {what} {}: {} = {:?}", port.name.value, port.value_type, port.default));

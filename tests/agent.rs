@@ -1,0 +1,81 @@
+//! Agents: what the model is told, and what a resume asks again.
+
+use flowrun_mock_llm::{Plan, Rule};
+use serde_json::{Value as Json, json};
+
+use crate::support::{Mock, Sandbox};
+
+const FLOW: &str = r#"
+flow: agents
+models: { m: { provider: auto, model: gpt-4o-mini } }
+tools:
+  double:
+    type: exec
+    description: Doubles a number.
+    command: [sh, -c, 'n=0; while read -r line; do echo >> calls; echo "{\"id\": $n, \"result\": 14}"; n=$((n + 1)); done']
+    arguments: { n: integer }
+    results: { twice: integer }
+steps:
+  work:
+    type: agent
+    model: m
+    system: You count.
+    template: "What is twice {{ n }}?"
+    tools: [double]
+  after: { type: exec_that_is_missing }
+inputs: { n: { type: integer, default: 7 } }
+outputs: { said: work.output }
+"#;
+
+fn plan() -> Plan {
+    let replies = vec![
+        Rule::new("", r#"{"n": 7}"#).tool("double"),
+        Rule::new("", r#"{"n": "x"}"#).tool("double"),
+        Rule::new("", "It is 14."),
+    ];
+    Plan { replies, record: true, ..Plan::default() }
+}
+
+#[test]
+fn the_model_is_told_what_its_calls_gave() {
+    let mock = Mock::start(plan());
+    let sandbox = Sandbox::new().models(&mock);
+    sandbox.write("flow.yaml", FLOW.replace("  after: { type: exec_that_is_missing }\n", ""));
+    let ran = sandbox.must_run(["flow.yaml", "--json"]);
+    assert_eq!(ran.json()["outputs"], json!({ "said": "It is 14." }));
+    let asked: Vec<Json> = mock.recorded().into_iter().map(|request| request.body).collect();
+    assert_eq!(asked.len(), 3);
+    let tool = &asked[0]["tools"][0]["function"];
+    assert_eq!((&tool["name"], &tool["description"]), (&json!("double"), &json!("Doubles a number.")));
+    assert_eq!(tool["parameters"]["properties"]["n"]["type"], "integer");
+    let messages = asked[2]["messages"].as_array().unwrap();
+    let roles: Vec<_> = messages.iter().map(|m| m["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["system", "user", "assistant", "tool", "assistant", "tool"]);
+    assert_eq!(messages[2]["tool_calls"][0]["function"], json!({ "name": "double", "arguments": "{\"n\": 7}" }));
+    assert_eq!(messages[3]["tool_call_id"], messages[2]["tool_calls"][0]["id"]);
+    assert_eq!(messages[3]["content"], "14");
+    assert!(messages[5]["content"].as_str().unwrap().starts_with("Error: the tool `double` takes no such `n`"));
+    assert_eq!(sandbox.read("calls").lines().count(), 1);
+}
+
+#[test]
+fn a_resume_repeats_neither_rounds_nor_calls() {
+    let mock = Mock::start(Plan { replies: plan().replies, ..Plan::default() });
+    let sandbox = Sandbox::new().models(&mock);
+    // The step behind the agent fails until its file is there.
+    let read = "after: { type: exec, command: [sh, after.sh] }";
+    sandbox.write("flow.yaml", FLOW.replace("after: { type: exec_that_is_missing }", read));
+    let answers = |result: &str| {
+        format!(
+            "while read -r line; do case $line in *describe*) echo '{{\"id\": 0, \"result\": {{\"arguments\": {{}}}}}}';; *) echo '{{\"id\": 0, {result}}}';; esac; done\n"
+        )
+    };
+    sandbox.write("after.sh", answers("\"error\": \"not yet\""));
+    let failed = sandbox.run(["flow.yaml"]);
+    assert!(failed.stderr.contains("not yet"), "{}", failed.stderr);
+    sandbox.write("after.sh", answers("\"result\": \"\""));
+    let ran = sandbox.must_run(["resume", "--json"]);
+    assert_eq!(ran.json()["outputs"], json!({ "said": "It is 14." }));
+    assert_eq!(mock.counters().requests, 3);
+    assert_eq!(sandbox.read("calls").lines().count(), 1);
+}
