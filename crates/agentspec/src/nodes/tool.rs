@@ -116,6 +116,7 @@ impl<'a> Importer<'a> {
             arguments: Some(inputs.iter().map(port).collect()),
             results: outputs.map(|outputs| outputs.iter().map(port).collect()),
             idempotent: None,
+            confirm: false,
             config: config.finish(),
             span: first_line(c.name_span()),
         });
