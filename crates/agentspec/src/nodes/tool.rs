@@ -116,7 +116,7 @@ impl<'a> Importer<'a> {
             arguments: Some(inputs.iter().map(port).collect()),
             results: outputs.map(|outputs| outputs.iter().map(port).collect()),
             idempotent: None,
-            confirm: false,
+            confirm: None,
             config: config.finish(),
             span: first_line(c.name_span()),
         });
