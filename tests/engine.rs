@@ -1,7 +1,7 @@
 //! The engine through the library, without the program around it.
 
 /// The rules of flows, a file for each: `conformance/RULE.yaml`.
-mod conformance;
+pub(crate) mod conformance;
 /// Flows that run beside each other, and waits between trials.
 mod control;
 /// What is done once stays done: a run over a fuller journal.

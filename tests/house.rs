@@ -18,6 +18,11 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &["serde-saphyr", "reqwest", "async-openai", "hyper", "clap", "console", "indicatif", "parquet"],
     ),
     ("yaml", &["core"], &["reqwest", "async-openai", "tokio", "clap", "console"]),
+    (
+        "agentspec",
+        &["core", "yaml"],
+        &["serde-saphyr", "reqwest", "async-openai", "tokio", "clap", "console", "minijinja"],
+    ),
     ("net", &[], &["serde-saphyr", "async-openai", "minijinja", "arrow-array", "clap", "console"]),
     ("llm", &["net"], &["serde-saphyr", "minijinja", "arrow-array", "clap", "console"]),
     ("data", &["core"], &["reqwest", "async-openai", "tokio", "clap", "console", "minijinja"]),

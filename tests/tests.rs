@@ -7,6 +7,8 @@ mod support;
 
 /// Agents: what the model is told, and what a resume asks again.
 mod agent;
+/// Documents of Agent Spec: read, run, refused.
+mod agentspec;
 /// What a person reads who has made a mistake.
 mod bad_input;
 /// Runs that wait for a person.

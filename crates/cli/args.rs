@@ -97,6 +97,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) allow_path: Vec<PathBuf>,
 
+    /// Components that an Agent Spec document refers to, and its sensitive values.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) components: Vec<PathBuf>,
+
     /// Let tools start programs that speak MCP.
     #[arg(long)]
     pub(crate) allow_stdio_mcp: bool,
@@ -300,11 +304,17 @@ pub(crate) enum Command {
         /// Also read below this folder.
         #[arg(long, value_name = "DIR")]
         allow_path: Vec<PathBuf>,
+        /// Components that an Agent Spec document refers to, and its sensitive values.
+        #[arg(long, value_name = "FILE")]
+        components: Vec<PathBuf>,
     },
     /// Draw a flow.
     Graph {
         /// The flow; `-` reads it from standard input.
         file: PathBuf,
+        /// Components that an Agent Spec document refers to, and its sensitive values.
+        #[arg(long, value_name = "FILE")]
+        components: Vec<PathBuf>,
         /// The form of the drawing.
         #[arg(long, default_value = "mermaid", value_name = "FORMAT")]
         format: GraphFormat,

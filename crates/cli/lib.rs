@@ -18,6 +18,7 @@ mod load;
 mod render;
 mod report;
 
+pub use flowrun_agentspec as agentspec;
 pub use flowrun_core as core;
 pub use flowrun_data as data;
 pub use flowrun_llm as llm;

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use flowrun_agentspec::ImportOptions;
 use flowrun_core::compile::{codes::BAD_CONFIG, compile};
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Span};
 use flowrun_core::flow::{Compiled, Flow, FlowStep};
 use flowrun_core::node::NodeKind;
 use flowrun_core::registry::Registry;
+use flowrun_core::spec::FlowSpec;
 use flowrun_journal::FlowRecord;
 use flowrun_steps::stores::Refused;
 use flowrun_steps::{Files, Stores};
@@ -58,15 +60,38 @@ pub(crate) struct Loaded {
     pub(crate) record: FlowRecord,
 }
 
+/// What is around a flow's file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Around<'a> {
+    /// The folder that its paths are relative to, where it is not its own.
+    pub(crate) base_dir: Option<&'a Path>,
+    /// Folders that it may use besides.
+    pub(crate) allow: &'a [PathBuf],
+    /// Files of components of an Agent Spec document.
+    pub(crate) components: &'a [PathBuf],
+    /// Components of such a document that are read already: a name, and the text of a file of them.
+    pub(crate) given: Option<(&'a str, &'a [u8])>,
+}
+
+/// A text that was read, whichever dialect it is in.
+struct Text {
+    spec: FlowSpec,
+    warnings: Diagnostics,
+    /// The texts that it takes in, by name; those with secrets in them are not kept.
+    inlined: Vec<(String, Source)>,
+    secrets: BTreeSet<String>,
+}
+
+/// A text that another one takes in.
+struct Source {
+    text: String,
+    secret: bool,
+}
+
 /// Reads, parses and compiles a flow.
-pub(crate) fn load(
-    registry: &Registry,
-    file: &Path,
-    base_dir: Option<&Path>,
-    allow: &[PathBuf],
-) -> Result<Loaded, Stop> {
+pub(crate) fn load(registry: &Registry, file: &Path, around: Around<'_>) -> Result<Loaded, Stop> {
     let (name, text) = read(file)?;
-    load_text(registry, file, &name, &text, base_dir, allow)
+    load_text(registry, file, &name, &text, around)
 }
 
 /// As [`load`], where the text is known already.
@@ -75,11 +100,10 @@ pub(crate) fn load_text(
     file: &Path,
     name: &str,
     text: &[u8],
-    base_dir: Option<&Path>,
-    allow: &[PathBuf],
+    around: Around<'_>,
 ) -> Result<Loaded, Stop> {
     let own_folder = if file == Path::new("-") { Path::new(".") } else { file.parent().unwrap_or(Path::new(".")) };
-    let folder = base_dir.unwrap_or(own_folder);
+    let folder = around.base_dir.unwrap_or(own_folder);
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let folder = std::path::absolute(folder).map_err(|e| Stop::usage(format!("`{}`: {e}", folder.display())))?;
     let asked = RefCell::new(BTreeMap::new());
@@ -88,21 +112,26 @@ pub(crate) fn load_text(
         asked.borrow_mut().insert(variable.to_owned(), value.clone());
         value
     };
-    let options = ParseOptions::new(name, &folder).env(&environment).allow(allow.iter().cloned());
-    let parsed = parse(text, &options).map_err(Stop::Diagnostics)?;
-    let compiled = compile(&parsed.spec, registry).map_err(|mut wrong| {
-        wrong.extend(parsed.warnings.clone());
+    let read = if flowrun_agentspec::is_agent_spec(text) {
+        agent_spec(registry, name, text, around, &environment)?
+    } else if !around.components.is_empty() || around.given.is_some() {
+        let message = format!("components belong to an Agent Spec document, and `{name}` is none");
+        return Err(Stop::usage(message));
+    } else {
+        native(name, text, &folder, around.allow, &environment)?
+    };
+    let compiled = compile(&read.spec, registry).map_err(|mut wrong| {
+        wrong.extend(read.warnings.clone());
         Stop::Diagnostics(wrong.sorted())
     })?;
     let mut digest = blake3::Hasher::new();
     digest.update(text);
-    for inlined in &parsed.files {
-        digest.update(inlined.source.text.as_bytes());
+    for (_, inlined) in &read.inlined {
+        digest.update(inlined.text.as_bytes());
     }
-    let mut warnings = parsed.warnings;
+    let mut warnings = read.warnings;
     warnings.extend(compiled.warnings.clone());
     let digest = digest.finalize().to_hex().to_string();
-    let secrets = secrets_of(text, name, &folder, allow);
     let written = String::from_utf8_lossy(text);
     let shown = without_secrets(&written);
     let record = FlowRecord {
@@ -110,16 +139,46 @@ pub(crate) fn load_text(
         file: file.to_owned(),
         hidden: shown != written,
         text: shown,
-        inlined: parsed
-            .files
-            .iter()
-            .filter(|f| !secrets.files.contains(&f.source.name))
-            .map(|f| (inlined_name(&f.path, &folder), f.source.text.clone()))
-            .collect(),
-        environment: asked.into_inner().into_iter().filter(|(v, _)| !secrets.variables.contains(v)).collect(),
-        secrets: secrets.variables.into_iter().collect(),
+        inlined: read.inlined.into_iter().filter(|(_, s)| !s.secret).map(|(name, s)| (name, s.text)).collect(),
+        environment: asked.into_inner().into_iter().filter(|(v, _)| !read.secrets.contains(v)).collect(),
+        secrets: read.secrets.into_iter().collect(),
     };
     Ok(Loaded { compiled, warnings: warnings.sorted(), name: name.to_owned(), folder, digest, record })
+}
+
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+fn native(name: &str, text: &[u8], folder: &Path, allow: &[PathBuf], env: Env<'_>) -> Result<Text, Stop> {
+    let options = ParseOptions::new(name, folder).env(&env).allow(allow.iter().cloned());
+    let parsed = parse(text, &options).map_err(Stop::Diagnostics)?;
+    let secrets = secrets_of(text, name, folder, allow);
+    let inlined = parsed.files.into_iter().map(|f| {
+        let secret = secrets.files.contains(&f.source.name);
+        (inlined_name(&f.path, folder), Source { text: f.source.text.clone(), secret })
+    });
+    let inlined = inlined.collect();
+    Ok(Text { spec: parsed.spec, warnings: parsed.warnings, inlined, secrets: secrets.variables })
+}
+
+fn agent_spec(
+    registry: &Registry,
+    name: &str,
+    text: &[u8],
+    around: Around<'_>,
+    env: Env<'_>,
+) -> Result<Text, Stop> {
+    let mut components = around.components.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
+    components.extend(around.given.map(|(name, text)| (name.to_owned(), text.to_vec())));
+    let has_tool = |name: &str| registry.tool(name).is_some();
+    let options = ImportOptions { source: name.to_owned(), components, has_tool: &has_tool, env: &env };
+    let imported = flowrun_agentspec::import(text, &options).map_err(Stop::Diagnostics)?;
+    // Such files are where sensitive values stand.
+    let files = options
+        .components
+        .into_iter()
+        .map(|(name, text)| (name, Source { text: String::from_utf8_lossy(&text).into_owned(), secret: true }));
+    let secrets = imported.secrets.into_iter().collect();
+    Ok(Text { spec: imported.spec, warnings: imported.warnings, inlined: files.collect(), secrets })
 }
 
 fn inlined_name(path: &Path, folder: &Path) -> String {

@@ -6,6 +6,7 @@ use flowrun::core::diagnostics::Diagnostics;
 use flowrun::core::error::StepError;
 use flowrun::core::events::ItemCounts;
 use flowrun::core::execute::Execution;
+use flowrun::core::flow::Compiled;
 use flowrun::core::table::to_list;
 use flowrun::core::value::Value;
 use flowrun::llm::{BaseUrl, Environment};
@@ -19,15 +20,15 @@ use crate::support::{Engine, Mock, Web, compiled, registry, repository, yaml_fil
 /// What a case says beneath its flow. What it does not say must not be: no warning, no error, no named end.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Expected {
+pub(crate) struct Expected {
     inputs: BTreeMap<String, Json>,
     /// What a model says to the first call, the second, and so on: a text, or a rule of the model server. Without any,
     /// models are offline.
     replies: Vec<Json>,
     /// Codes of what is wrong with the file.
-    errors: Vec<String>,
+    pub(crate) errors: Vec<String>,
     /// Codes of its warnings.
-    warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// The code of the error that ends the run, and the address of the step.
     error: Option<String>,
     at: Option<String>,
@@ -47,13 +48,13 @@ struct Expected {
 }
 
 impl Expected {
-    fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let node = parse_node(text, &ParseOptions::new("expected", ".")).unwrap().node;
         serde_json::from_value(node.to_value().to_json().unwrap()).unwrap()
     }
 }
 
-fn codes(found: &Diagnostics) -> Vec<String> {
+pub(crate) fn codes(found: &Diagnostics) -> Vec<String> {
     found.iter().map(|d| d.code.to_owned()).collect()
 }
 
@@ -92,12 +93,16 @@ fn check(text: &str) {
     };
     assert_eq!(expected.errors, Vec::<String>::new(), "the flow was accepted");
     assert_eq!(codes(&compiled.warnings), expected.warnings);
+    runs_to(&|| self::compiled(flow, &registry()).unwrap(), expected);
+}
+
+/// Runs a flow and compares what it comes to; `compiled` makes it, once for each run.
+pub(crate) fn runs_to(compiled: &dyn Fn() -> Compiled, expected: Expected) {
     let folder = repository("tests/conformance");
     let mock = (!expected.replies.is_empty()).then(|| Mock::start(scripted(&expected.replies)));
     let base_url = mock.as_ref().map(|mock| BaseUrl::new(mock.base_url()));
     let environment = Environment { openai_base_url: base_url, ..Environment::default() };
-    let again = || self::compiled(flow, &registry()).unwrap();
-    let engine = Engine::asking(compiled, &folder, &environment).answers(expected.answers.clone());
+    let engine = Engine::asking(compiled(), &folder, &environment).answers(expected.answers.clone());
     let inputs =
         expected.inputs.iter().map(|(name, value)| (name.clone(), Value::try_from(value.clone()).unwrap()));
     let inputs: BTreeMap<String, Value> = inputs.collect();
@@ -106,7 +111,7 @@ fn check(text: &str) {
         assert_eq!(&engine.said(), messages);
     }
     if !expected.answers.is_empty() && expected.replies.is_empty() {
-        let waited = Engine::asking(again(), &folder, &environment).by_waiting(inputs, &expected.answers);
+        let waited = Engine::asking(compiled(), &folder, &environment).by_waiting(inputs, &expected.answers);
         assert_eq!(shown_end(&waited), shown_end(&ended), "answered while it ran, and while it waited");
     }
     match ended {

@@ -1,28 +1,27 @@
 //! `flowrun check`: all errors of flows, without running them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use flowrun_core::diagnostics::Severity;
 use flowrun_core::registry::Registry;
 use flowrun_steps::Files;
 
 use super::{NOT_STARTED, Stop};
-use crate::load::{all_flows, bind_stores, check_files, load};
+use crate::load::{Around, all_flows, bind_stores, check_files, load};
 use crate::render::{Screen, plural};
 
 pub(super) fn check(
     registry: &Registry,
     files: &[PathBuf],
-    base_dir: Option<&Path>,
-    allow: &[PathBuf],
+    around: Around<'_>,
     screen: &Screen,
 ) -> Result<(), Stop> {
     let mut failed = false;
     for file in files {
-        let found = match load(registry, file, base_dir, allow) {
+        let found = match load(registry, file, around) {
             Ok(loaded) => {
                 let mut within = Files::new(&loaded.folder, &loaded.folder);
-                within.allowed = allow.to_vec();
+                within.allowed = around.allow.to_vec();
                 let mut found = loaded.warnings.clone();
                 found.extend(check_files(&loaded.compiled.flow, &within, false));
                 if let Err(wrong) = bind_stores(&loaded.compiled, &within, true) {

@@ -78,7 +78,8 @@ it may get better. Codes with E and W are about a flow's file, those with a dot 
 
 /// The codes of files: errors by number, then warnings.
 fn file_codes() -> Vec<(&'static str, &'static str, &'static str)> {
-    let all = [flowrun_yaml::CODES, flowrun_core::compile::codes::CODES, crate::load::CODES];
+    let all =
+        [flowrun_yaml::CODES, flowrun_core::compile::codes::CODES, crate::load::CODES, flowrun_agentspec::CODES];
     let mut codes = all.concat();
     codes.sort_by_key(|(code, _, _)| *code);
     codes
@@ -527,7 +528,7 @@ mod tests {
     /// All sources of the program but this table and the model server for tests.
     fn sources() -> Vec<PathBuf> {
         let crates = Path::new(ROOT).join("crates");
-        let below = ["core", "yaml", "net", "llm", "data", "stores", "tools", "steps", "journal"];
+        let below = ["core", "yaml", "agentspec", "net", "llm", "data", "stores", "tools", "steps", "journal"];
         let mut folders: Vec<PathBuf> = below.map(|name| crates.join(name).join("src")).into();
         folders.push(crates.join("cli"));
         let mut files = Vec::new();

@@ -238,7 +238,7 @@ mod tests {
     use clap::ValueEnum as _;
     use flowrun_steps::Files;
 
-    use crate::load::{check_files, load};
+    use crate::load::{Around, check_files, load};
 
     #[test]
     fn every_flow_to_begin_with_is_complete() {
@@ -249,7 +249,9 @@ mod tests {
             let starter = starter(*kind);
             let Ok(()) = make(&dir, &starter.all_files(&registry)) else { panic!("{} is made", starter.name) };
             let file = dir.join(format!("{}.yaml", starter.name));
-            let Ok(loaded) = load(&registry, &file, None, &[]) else { panic!("{} compiles", starter.name) };
+            let Ok(loaded) = load(&registry, &file, Around::default()) else {
+                panic!("{} compiles", starter.name)
+            };
             let found = check_files(&loaded.compiled.flow, &Files::new(&loaded.folder, &loaded.folder), false);
             assert!(found.is_empty() && loaded.warnings.is_empty(), "{found} {}", loaded.warnings);
             let text = fs::read_to_string(&file).unwrap();

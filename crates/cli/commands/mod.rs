@@ -24,6 +24,7 @@ use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::registry::Registry;
 
 use crate::args::{Cli, Color, Command, InitKind};
+use crate::load::Around;
 use crate::render::Screen;
 
 /// Exit code: an error, or every item failed.
@@ -95,10 +96,12 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
         Some(Command::Compact { run }) => runs::compact(run.as_deref(), &screen),
         Some(Command::Rm { runs, finished, older_than }) => runs::remove(&runs, finished, older_than, &screen),
         Some(Command::Cache { what }) => cache::cache(what, &screen),
-        Some(Command::Check { files, base_dir, allow_path }) => {
-            check::check(registry, &files, base_dir.as_deref(), &allow_path, &screen)
+        Some(Command::Check { files, base_dir, allow_path, components }) => {
+            let base_dir = base_dir.as_deref();
+            let around = Around { base_dir, allow: &allow_path, components: &components, given: None };
+            check::check(registry, &files, around, &screen)
         }
-        Some(Command::Graph { file, format }) => graph::graph(registry, &file, format),
+        Some(Command::Graph { file, components, format }) => graph::graph(registry, &file, &components, format),
         Some(Command::Steps { name, markdown }) => steps::steps(registry, name.as_deref(), markdown),
         Some(Command::Explain { code }) => errors::explain(code.as_deref()),
         Some(Command::Schema) => schema::schema(registry),

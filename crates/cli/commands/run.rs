@@ -27,7 +27,7 @@ use serde_json::{Map, json};
 use super::reply::wanted;
 use super::{FAILED, Stop, WAITS, print_out};
 use crate::args::RunArgs;
-use crate::load::{Loaded, bind_stores, check_files, load, load_text};
+use crate::load::{Around, Loaded, bind_stores, check_files, load, load_text};
 use crate::render::{Screen, plural, thousands};
 use crate::report::{Preview, Progress, Record, clock};
 
@@ -89,9 +89,10 @@ pub(super) fn prepare(
         .map(std::path::absolute)
         .collect::<Result<_, _>>()
         .map_err(|e| Stop::usage(format!("`--allow-path`: {e}")))?;
+    let around = Around { allow: &allow, components: &args.components, ..Around::default() };
     let loaded = match text {
-        Some(text) => load_text(registry, file, "<stdin>", text.as_bytes(), None, &allow)?,
-        None => load(registry, file, None, &allow)?,
+        Some(text) => load_text(registry, file, "<stdin>", text.as_bytes(), around)?,
+        None => load(registry, file, around)?,
     };
     let flow = &loaded.compiled.flow;
     let working = std::env::current_dir().map_err(|e| Stop::usage(format!("there is no working folder: {e}")))?;

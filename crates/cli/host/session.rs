@@ -18,7 +18,7 @@ use super::params::{self, Close, Confirm, Format, Load, LoadOptions, OfRun, Repl
 use super::run::HostRun;
 use super::wire::RpcError;
 use crate::commands::Stop;
-use crate::load::{Loaded, load_text};
+use crate::load::{Around, Loaded, load_text};
 
 /// A document that was loaded.
 pub(super) struct HostFlow {
@@ -65,17 +65,24 @@ impl Session {
     /// Reads, compiles and keeps a document.
     pub(super) fn load(&self, registry: &Registry, params: Value) -> Result<Value, RpcError> {
         let Load { text, format, base_dir, tools, components, options } = params::read(params)?;
-        if format == Some(Format::Agentspec) || !components.is_empty() {
-            let message = "documents of Agent Spec are not available in this version";
-            return Err(RpcError::params("format", message));
+        let is_agent_spec = flowrun_agentspec::is_agent_spec(text.as_bytes());
+        if format.is_some_and(|format| (format == Format::Agentspec) != is_agent_spec) {
+            let is = if is_agent_spec { "a document of Agent Spec" } else { "a native flow" };
+            return Err(RpcError::params("format", format!("the text is {is}")));
         }
+        let given = json!({ "$referenced_components": components }).to_string();
         if options.allow_unauthenticated_mcp || options.allow_private_addresses {
             let message =
                 "`allow_unauthenticated_mcp` and `allow_private_addresses` are not available in this version";
             return Err(RpcError::params("options", message));
         }
         let base = base_dir.as_deref().unwrap_or(Path::new("."));
-        let loaded = load_text(registry, Path::new("-"), "<document>", text.as_bytes(), Some(base), &[]);
+        let around = Around {
+            base_dir: Some(base),
+            given: (!components.is_empty()).then_some(("<components>", given.as_bytes())),
+            ..Around::default()
+        };
+        let loaded = load_text(registry, Path::new("-"), "<document>", text.as_bytes(), around);
         let loaded = loaded.map_err(|stop| match stop {
             Stop::Diagnostics(wrong) => does_not_load(&wrong),
             Stop::Usage(message, help) => {

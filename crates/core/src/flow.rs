@@ -14,6 +14,9 @@ use crate::tool::ToolDefinition;
 use crate::types::Type;
 use crate::value::Value;
 
+/// The branch of a step that runs a flow, where the flow has ended without a name.
+pub const UNNAMED_END: &str = "next";
+
 /// What compiling a document gives.
 #[derive(Debug)]
 pub struct Compiled {
@@ -227,9 +230,19 @@ impl FlowStep {
         self.signature.waits || self.flows.values().any(|flow| flow.waits)
     }
 
-    /// Whether it ends the flow under its own name.
+    /// Whether it ends the flow.
     pub fn is_end(&self) -> bool {
         self.signature.branches.is_empty()
+    }
+
+    /// The name of the end that it is; none where it ends the flow without one.
+    pub fn end_name(&self) -> Option<Arc<str>> {
+        match self.signature.end.as_deref() {
+            _ if !self.is_end() => None,
+            None => Some(Arc::clone(&self.name)),
+            Some(UNNAMED_END) => None,
+            Some(name) => Some(name.into()),
+        }
     }
 }
 

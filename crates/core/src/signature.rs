@@ -170,6 +170,9 @@ pub struct Signature {
     pub outputs: Vec<Port>,
     /// The branches, `next` unless said otherwise. None: the step ends the flow.
     pub branches: Vec<String>,
+    /// The name under which a step without branches ends the flow: its own, unless said otherwise. `next` is the end
+    /// without a name.
+    pub end: Option<String>,
     /// The models that the step calls.
     pub models: Vec<ModelUse>,
     /// Inputs of the flow that the step reads by itself, `inputs.name` in an expression.

@@ -1,6 +1,7 @@
 //! `catch`: runs a flow and goes where its error says.
 
 use flowrun_core::address::FrameKind;
+use flowrun_core::cast::cast;
 use flowrun_core::compile::{FlowPorts, Scope};
 use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::StepError;
@@ -29,9 +30,9 @@ const REST: &str = "default_exception_branch";
 pub(crate) struct Catch {
     /// The flow, by its name under `flows:`.
     flow: String,
-    /// Errors, by code (`extract.missing`), status of HTTP (`429`, `5xx`) or kind (`model.*`), each with the branch that
-    /// it takes. A code goes before a status, a status before a class of them, and that before a kind; of several kinds
-    /// the first.
+    /// Errors, by code (`extract.missing`), status of HTTP (`429`, `5xx`), kind (`model.*`) or the class that a tool
+    /// says (`ValueError`), each with the branch that it takes. The class of a tool goes before a code, a code before a
+    /// status, a status before a class of them, and that before a kind; of several kinds the first.
     #[serde(default)]
     except_on: IndexMap<String, String>,
     /// Whether every other error takes the branch `default_exception_branch`.
@@ -40,6 +41,10 @@ pub(crate) struct Catch {
     /// Whether what the flow had given before the error is given all the same; else it is null.
     #[serde(default)]
     keep: bool,
+    /// What outputs are in the place of null: the flow's where an error was caught, the step's own two where none was.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, serde_json::Value>")]
+    defaults: IndexMap<String, Value>,
 }
 
 impl Catch {
@@ -54,6 +59,23 @@ impl Catch {
             let message = format!("`{code}` names no error");
             let help = if code == "*" { "for every error, say `catch_all: true`" } else { ErrorName::FORMS };
             wrong.push(scope.bad_key(&["except_on", code], message).help(help));
+        }
+        for (name, default) in &self.defaults {
+            let own = [CODE, MESSAGE].contains(&name.as_str()).then(Type::string);
+            let known = || inner.outputs.iter().map(|p| p.name.as_str());
+            let of = own.or_else(|| inner.outputs.iter().find(|p| p.name == *name).map(|p| p.value_type.clone()));
+            match of {
+                None => {
+                    let message = format!("the flow `{}` gives no `{name}`", self.flow);
+                    wrong.push(scope.bad_key(&["defaults", name], message).suggest(name, known()));
+                }
+                Some(of) => {
+                    if let Err(why) = cast(default.clone(), &of.nullable()) {
+                        let message = format!("the default of `{name}` does not fit: {why}");
+                        wrong.push(scope.bad(&["defaults", name], message));
+                    }
+                }
+            }
         }
         for name in [CODE, MESSAGE] {
             if inner.outputs.iter().any(|p| p.name == name) {
@@ -78,11 +100,17 @@ impl Catch {
     /// What an error comes to; outputs that are not among `given` become null.
     fn caught(&self, error: StepError, given: &Ports) -> Result<Outcome<Ports>, StepError> {
         let Some(branch) = self.branch_of(&error) else { return Err(error) };
+        let absent = self.defaults.iter().filter(|(name, _)| given.get(name).is_none() && !is_own(name));
+        let absent = absent.map(|(name, value)| (name.as_str(), value.clone()));
         let given = given.iter().map(|(name, value)| (name.as_ref(), value.clone()));
         let own = [(CODE, Value::from(&*error.code)), (MESSAGE, Value::from(error.message.as_str()))];
-        let outputs: Ports = given.chain(own).collect();
+        let outputs: Ports = given.chain(absent).chain(own).collect();
         Ok(Outcome::branch(branch, outputs).note(format!("caught {}", error.code)))
     }
+}
+
+fn is_own(name: &str) -> bool {
+    name == CODE || name == MESSAGE
 }
 
 impl Step for Catch {
@@ -121,8 +149,11 @@ impl Step for Catch {
                 branches.push(branch.to_owned());
             }
         }
-        let outputs = inner.outputs.into_iter().map(|p| Port { value_type: p.value_type.nullable(), ..p });
-        let own = [CODE, MESSAGE].map(|name| Port::new(name, Type::string().nullable()));
+        // What has a default that is none is never null.
+        let filled = |name: &str| self.defaults.get(name).is_some_and(|default| !default.is_null());
+        let typed = |name: &str, of: Type| if filled(name) { of } else { of.nullable() };
+        let outputs = inner.outputs.into_iter().map(|p| Port { value_type: typed(&p.name, p.value_type), ..p });
+        let own = [CODE, MESSAGE].map(|name| Port::new(name, typed(name, Type::string())));
         Ok(Signature::new(inner.inputs, outputs.chain(own).collect()).branches(branches))
     }
 
@@ -137,7 +168,7 @@ impl Step for Catch {
         match end {
             Ok(end) => {
                 let outputs = end.outputs.iter().map(|(name, value)| (name.as_ref(), value.clone()));
-                let own = [(CODE, Value::Null), (MESSAGE, Value::Null)];
+                let own = [CODE, MESSAGE].map(|name| (name, self.defaults.get(name).cloned().unwrap_or_default()));
                 let outputs: Ports = outputs.chain(own).collect();
                 Ok(Outcome::branch(end.name.as_deref().unwrap_or("next"), outputs))
             }
@@ -155,8 +186,13 @@ mod tests {
     fn the_code_goes_before_its_kind_and_a_fatal_error_passes() {
         let named = [("test.*", "kind"), ("test.odd", "odd"), ("test.a.*", "late")];
         let named = named.map(|(code, branch)| (code.to_owned(), branch.to_owned()));
-        let mut step =
-            Catch { flow: "f".into(), except_on: named.into_iter().collect(), every: false, keep: false };
+        let mut step = Catch {
+            flow: "f".into(),
+            except_on: named.into_iter().collect(),
+            every: false,
+            keep: false,
+            defaults: IndexMap::new(),
+        };
         assert_eq!(step.branch_of(&StepError::new("test.odd", "")), Some("odd"));
         assert_eq!(step.branch_of(&StepError::new("test.a.b", "")), Some("kind"));
         assert_eq!(step.branch_of(&StepError::new("other.odd", "")), None);

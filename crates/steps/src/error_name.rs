@@ -10,11 +10,16 @@ use serde::Deserialize;
 /// The detail of an error that holds the status with which a server answered.
 const STATUS: &str = "status";
 
+/// The detail of an error that holds the class that a tool says.
+const CLASS: &str = "type";
+
 /// One name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorName {
     /// `extract.missing`.
     Code(String),
+    /// `ValueError`, of an error that a tool answers.
+    Class(String),
     /// `429`.
     Status(u16),
     /// `5xx`, by its first digit.
@@ -25,7 +30,7 @@ pub(crate) enum ErrorName {
 
 impl ErrorName {
     /// What is written where none of the forms is.
-    pub(crate) const FORMS: &str = "write a code such as `extract.missing`, a kind such as `model.*`, or a status of HTTP such as `429` or `5xx`; `flowrun explain` lists the codes";
+    pub(crate) const FORMS: &str = "write a code such as `extract.missing`, a kind such as `model.*`, a status of HTTP such as `429` or `5xx`, or a class that a tool says such as `ValueError`; `flowrun explain` lists the codes";
 
     /// Reads a name; none where it has no such form.
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -40,6 +45,11 @@ impl ErrorName {
         if text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit()) {
             return text.parse().ok().filter(|status| (100..=599).contains(status)).map(Self::Status);
         }
+        if text.starts_with(|c: char| c.is_ascii_uppercase())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        {
+            return Some(Self::Class(text.to_owned()));
+        }
         match text.strip_suffix(".*") {
             Some(kind) => kind.split('.').all(is_word).then(|| Self::Kind(format!("{kind}."))),
             None => (text.contains('.') && text.split('.').all(is_word)).then(|| Self::Code(text.to_owned())),
@@ -49,22 +59,28 @@ impl ErrorName {
     /// A smaller number where fewer errors have the name.
     pub(crate) fn exactness(&self) -> u8 {
         match self {
-            Self::Code(_) => 0,
-            Self::Status(_) => 1,
-            Self::StatusClass(_) => 2,
-            Self::Kind(_) => 3,
+            Self::Class(_) => 0,
+            Self::Code(_) => 1,
+            Self::Status(_) => 2,
+            Self::StatusClass(_) => 3,
+            Self::Kind(_) => 4,
         }
     }
 
     /// Whether it names an error.
     pub(crate) fn names(&self, error: &StepError) -> bool {
         match self {
+            Self::Class(class) => class_of(error) == Some(class.as_str()),
             Self::Code(code) => error.code == *code,
             Self::Status(status) => status_of(error) == Some(*status),
             Self::StatusClass(class) => status_of(error).is_some_and(|status| status / 100 == *class),
             Self::Kind(kind) => error.code.starts_with(kind.as_str()),
         }
     }
+}
+
+fn class_of(error: &StepError) -> Option<&str> {
+    error.details.iter().find(|(name, _)| &**name == CLASS).map(|(_, class)| class.as_str())
 }
 
 fn status_of(error: &StepError) -> Option<u16> {
@@ -132,7 +148,8 @@ mod tests {
             "12xx",
             "4.2",
             "Model.*",
-            "TimeoutError",
+            "timeout-error",
+            "Timeout.Error",
             "a..b",
         ] {
             assert_eq!(ErrorName::parse(bad), None, "{bad}");

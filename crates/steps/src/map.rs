@@ -36,8 +36,9 @@ use until::{StopAfterConfig, TargetConfig};
 pub(crate) struct Map {
     /// The flow, by its name under `flows:`. Its other inputs are the same for every item.
     flow: String,
-    /// What is mapped over: inputs of the flow, each with the list, object or table whose items it gets.
-    over: IndexMap<String, String>,
+    /// What is mapped over: inputs of the flow, each with the list, object or table whose items it gets. Nothing in the
+    /// place of a reference: the step's input of that name is wired like any other, by `with` or by its name.
+    over: IndexMap<String, Option<String>>,
     /// With a single source: inputs of the flow, each with a jq query on the item.
     #[serde(default)]
     unpack: IndexMap<String, String>,
@@ -298,8 +299,10 @@ impl Step for Map {
         let inner = scope.flow(&self.flow, &["flow"])?;
         self.check(scope, &inner).into_result()?;
         let items: Type = Kind::Union(vec![Type::list(Type::any()), Type::table(), Type::object()]).into();
-        let sources =
-            self.over.iter().map(|(name, from)| Port::new(name, items.clone()).wired(from, &["over", name]));
+        let sources = self.over.iter().map(|(name, from)| {
+            let port = Port::new(name, items.clone());
+            if let Some(from) = from { port.wired(from, &["over", name]) } else { port }
+        });
         let given = |p: &Port| self.over.contains_key(&p.name) || self.unpack.contains_key(&p.name);
         let shared = inner.inputs.iter().filter(|p| !given(p)).cloned();
         let inputs = sources.chain(shared).collect();

@@ -13,6 +13,7 @@ use flowrun_core::value::Value;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use crate::collection::is_json;
 use crate::sql::{listed, quoted};
@@ -43,13 +44,24 @@ impl Postgres {
     }
 }
 
+/// Whether somebody else made the same table at the same moment.
+fn made_by_another(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_TABLE].contains(code))
+}
+
 /// Makes the tables that are missing where that is asked for, and looks at those that are there.
 async fn make_tables(client: &Client, schema: &Schema, create: bool) -> Result<(), StoreError> {
     for collection in schema.collections() {
         if create {
             let columns: Vec<_> = collection.columns.iter().map(cells::declared).collect();
             let sql = format!("CREATE TABLE IF NOT EXISTS {} ({})", quoted(&collection.name), columns.join(", "));
-            client.batch_execute(&sql).await.map_err(|e| wrong(&e))?;
+            // `IF NOT EXISTS` does not keep two connections from making a table at once; then one of them fails, and the
+            // table is there. Whether it is, and of which columns, is looked at below.
+            if let Err(error) = client.batch_execute(&sql).await
+                && !made_by_another(&error)
+            {
+                return Err(wrong(&error));
+            }
         }
         let found = client.query(COLUMNS, &[&quoted(&collection.name)]).await.map_err(|e| wrong(&e))?;
         let schema_error = |message: String| StoreError::new("store.schema", message);

@@ -14,6 +14,8 @@ pub struct ParseOptions<'a> {
     pub allowed_dirs: Vec<PathBuf>,
     /// Looks up an environment variable.
     pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether texts stand for themselves: `${NAME}` is no variable and `!file` no file.
+    pub plain: bool,
     /// How large the file may be.
     pub limits: Limits,
 }
@@ -59,6 +61,7 @@ impl<'a> ParseOptions<'a> {
             base_dir: base_dir.into(),
             allowed_dirs: Vec::new(),
             env: &|_| None,
+            plain: false,
             limits: Limits::default(),
         }
     }
@@ -67,6 +70,13 @@ impl<'a> ParseOptions<'a> {
     #[must_use]
     pub fn env(mut self, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
         self.env = env;
+        self
+    }
+
+    /// Takes texts as they stand, without the environment or other files.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.plain = true;
         self
     }
 

@@ -235,7 +235,7 @@ proptest! {
 fn the_picture_of_the_main_job_is_not_stale() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let flow = root.join("flows/justify.yaml");
-    let Ok(loaded) = crate::load::load(&flowrun_steps::registry(), &flow, None, &[]) else {
+    let Ok(loaded) = crate::load::load(&flowrun_steps::registry(), &flow, crate::load::Around::default()) else {
         panic!("it compiles")
     };
     let drawn = svg::text(&Drawing::new(&all_flows(&loaded.compiled.flow)));

@@ -34,6 +34,7 @@ struct Typed {
     parallel: Option<usize>,
     model: Vec<String>,
     allow_path: Vec<PathBuf>,
+    components: Vec<PathBuf>,
     allow_stdio_mcp: bool,
     cache: bool,
 }
@@ -134,6 +135,7 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
         parallel: args.parallel,
         model: args.model.iter().map(ToString::to_string).collect(),
         allow_path: args.allow_path.clone(),
+        components: args.components.clone(),
         allow_stdio_mcp: args.allow_stdio_mcp,
         cache: args.keep.cache,
     };
@@ -180,6 +182,7 @@ pub(in crate::commands) fn asked_again(run: &RunFile) -> Result<RunArgs, Stop> {
         model: model.map_err(|e: flowrun_llm::ModelOverrideError| wrong(e.to_string()))?,
         preview: None,
         allow_path: typed.allow_path,
+        components: typed.components,
         allow_stdio_mcp: typed.allow_stdio_mcp,
         unfinished: Unfinished::Ask,
         keep: KeepArgs { cache: typed.cache, ..KeepArgs::default() },

@@ -1,5 +1,7 @@
 //! Where branches lead, and the checks of the control graph.
 
+use std::collections::HashMap;
+
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::Dfs;
@@ -8,6 +10,9 @@ use super::{Decoded, codes, listed, place};
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
 use crate::flow::{Bound, Edge};
 use crate::spec::{Count, FlowSpec, Next, StepSpec, Target};
+
+/// The places of steps by their names.
+type Places<'s> = HashMap<&'s str, usize>;
 
 /// The control graph of a flow.
 pub(super) struct Graph {
@@ -23,11 +28,12 @@ pub(super) struct Graph {
 }
 
 /// Resolves all edges.
-pub(super) fn build(spec: &FlowSpec, names: &[&str], steps: &[Decoded<'_>], found: &mut Diagnostics) -> Graph {
+pub(super) fn build(spec: &FlowSpec, steps: &[Decoded<'_>], found: &mut Diagnostics) -> Graph {
     let before = found.iter().count();
+    let names = spec.steps.iter().enumerate().map(|(n, step)| (step.name.value.as_str(), n)).collect();
     let mut edges = Vec::with_capacity(steps.len());
     for (n, (written, decoded)) in spec.steps.iter().zip(steps).enumerate() {
-        edges.push(step_edges(n, written, &decoded.signature.branches, names, found));
+        edges.push(step_edges(n, written, &decoded.signature.branches, &names, found));
     }
     let mut graph = graph_of(edges);
     graph.broken = found.iter().count() > before;
@@ -43,7 +49,7 @@ fn step_edges(
     n: usize,
     step: &StepSpec,
     branches: &[String],
-    names: &[&str],
+    names: &Places<'_>,
     found: &mut Diagnostics,
 ) -> Vec<Edge> {
     let following = if n + 1 < names.len() { Edge::Step(n + 1) } else { Edge::End };
@@ -97,7 +103,7 @@ fn report_open<'b>(step: &StepSpec, open: impl Iterator<Item = &'b String>, foun
     found.push(wrong.help(format!("write `next: {{ {} }}`; `end` ends the flow", example.join(", "))));
 }
 
-fn resolve(target: &Target, names: &[&str], found: &mut Diagnostics) -> Option<Edge> {
+fn resolve(target: &Target, names: &Places<'_>, found: &mut Diagnostics) -> Option<Edge> {
     match target {
         Target::Step(name) if name.value == "end" => Some(Edge::End),
         Target::Step(name) => find(name, names, found).map(Edge::Step),
@@ -118,11 +124,11 @@ fn resolve(target: &Target, names: &[&str], found: &mut Diagnostics) -> Option<E
     }
 }
 
-fn find(name: &Spanned<String>, names: &[&str], found: &mut Diagnostics) -> Option<usize> {
-    let place = names.iter().position(|n| *n == name.value);
+fn find(name: &Spanned<String>, names: &Places<'_>, found: &mut Diagnostics) -> Option<usize> {
+    let place = names.get(name.value.as_str()).copied();
     if place.is_none() {
         let message = format!("there is no step `{}`", name.value);
-        let known = names.iter().copied().chain(["end"]);
+        let known = names.keys().copied().chain(["end"]);
         found.push(Diagnostic::error(codes::UNKNOWN_TARGET, message, &name.span).suggest(&name.value, known));
     }
     place

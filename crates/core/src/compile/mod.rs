@@ -23,7 +23,7 @@ use serde_json::Value as Json;
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
 use crate::error::StepError;
 use crate::execute::StepCx;
-use crate::flow::{Compiled, Flow, FlowStep, Limits};
+use crate::flow::{Compiled, Flow, FlowStep, Limits, UNNAMED_END};
 use crate::late::MARK;
 use crate::node::{Node, NodeKind};
 use crate::ports::Ports;
@@ -187,8 +187,7 @@ impl<'a> Compiler<'a> {
         }
         let decode = |step| self.decode(env, step).unwrap_or_else(|| broken(step));
         let steps: Vec<Decoded<'_>> = spec.steps.iter().map(decode).collect();
-        let names: Vec<&str> = spec.steps.iter().map(|s| s.name.value.as_str()).collect();
-        let graph = control::build(spec, &names, &steps, &mut self.found.borrow_mut());
+        let graph = control::build(spec, &steps, &mut self.found.borrow_mut());
         control::check_beginning(&steps, &mut self.found.borrow_mut());
         let providers = self.providers(env);
         // Flows that nothing runs are checked all the same.
@@ -272,7 +271,7 @@ impl<'a> Compiler<'a> {
         };
         let scope = Scope::new(self, env, spec);
         let signature = match step.signature(&scope) {
-            Ok(signature) => signature,
+            Ok(signature) => self.with_inputs(spec, signature)?,
             Err(wrong) => {
                 self.found.borrow_mut().extend(wrong);
                 return None;
@@ -299,6 +298,28 @@ impl<'a> Compiler<'a> {
             tools,
             broken,
         })
+    }
+
+    /// The signature with the types and defaults that the step has here.
+    fn with_inputs(&self, spec: &StepSpec, mut signature: Signature) -> Option<Signature> {
+        let mut fine = true;
+        for input in &spec.inputs {
+            let Some(port) = signature.inputs.iter_mut().find(|port| port.name == input.name.value) else {
+                let message = format!("`{}` has no input `{}`", spec.name.value, input.name.value);
+                let known = signature.inputs.iter().map(|port| port.name.as_str());
+                let wrong = Diagnostic::error(codes::UNKNOWN_INPUT, message, &input.name.span);
+                self.report(wrong.suggest(&input.name.value, known));
+                fine = false;
+                continue;
+            };
+            if let Some(value_type) = &input.value_type {
+                port.value_type.clone_from(value_type);
+            }
+            if input.default.is_some() {
+                port.default.clone_from(&input.default);
+            }
+        }
+        fine.then_some(signature)
     }
 
     fn rename_outputs(&self, spec: &StepSpec, signature: &Signature) -> Option<Vec<String>> {
@@ -411,6 +432,19 @@ fn marks_late(schema: &Json) -> bool {
             .is_some_and(|all| all.iter().any(|s| s.get(MARK).is_some()))
 }
 
+/// The names under which a flow can end, each once, and whether it can end without one.
+fn ends(steps: &[Decoded<'_>], unnamed: bool) -> (Vec<String>, bool) {
+    let (mut names, mut unnamed): (Vec<String>, bool) = (Vec::new(), unnamed);
+    for step in steps.iter().filter(|s| s.signature.branches.is_empty()) {
+        match step.signature.end.as_ref().unwrap_or(&step.spec.name.value) {
+            name if step.signature.end.is_some() && name == UNNAMED_END => unnamed = true,
+            name if names.contains(name) => {}
+            name => names.push(name.clone()),
+        }
+    }
+    (names, unnamed)
+}
+
 fn assemble(
     spec: &FlowSpec,
     steps: Vec<Decoded<'_>>,
@@ -418,8 +452,7 @@ fn assemble(
     wired: wiring::Wired,
     providers: Vec<context::Provided>,
 ) -> Flow {
-    let ends =
-        steps.iter().filter(|s| s.signature.branches.is_empty()).map(|s| s.spec.name.value.clone()).collect();
+    let (ends, unnamed_end) = ends(&steps, graph.unnamed_end);
     let output_names = wired.outputs.iter().map(|p| p.name.as_str().into()).collect();
     let steps: Vec<FlowStep> = steps
         .into_iter()
@@ -455,7 +488,7 @@ fn assemble(
         inputs: wired.flow_inputs,
         outputs: wired.outputs,
         ends,
-        unnamed_end: graph.unnamed_end,
+        unnamed_end,
         variables: wired.variables,
         providers: providers.into_iter().filter_map(context::Provided::into_provider).collect(),
         steps,

@@ -130,6 +130,7 @@ impl Compiler<'_> {
             name: written.name.clone(),
             step_type: written.kind.clone(),
             doc: None,
+            inputs: Vec::new(),
             with: Vec::new(),
             next: Next::Following,
             output: None,

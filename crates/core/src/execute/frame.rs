@@ -148,10 +148,10 @@ async fn go(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) 
         }
         let cx = StepCx::new(run, flow, step, frame, state, visit, attempt);
         let Taken { values, edge } = take_step(&cx, step, state, tell).await?;
-        let Some(edge) = edge else { return finish(flow, state, Some(Arc::clone(&step.name))) };
         for (value, slots) in values.into_iter().zip(&step.output_slots) {
             fill(&mut state.slots, slots, value);
         }
+        let Some(edge) = edge else { return finish(flow, state, step.end_name()) };
         state.running = None;
         let go = follow(step, edge, state).map_err(|mut error| {
             error.at.get_or_insert_with(|| frame.address.step(&step.name, visit));

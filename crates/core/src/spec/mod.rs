@@ -180,6 +180,8 @@ pub struct StepSpec {
     pub doc: Option<String>,
     /// Inputs that are wired by hand.
     pub with: Vec<(Spanned<String>, Wire)>,
+    /// Inputs that have another type or default here than the step type gives them.
+    pub inputs: Vec<PortSpec>,
     /// Where each branch goes; see [`Next`].
     pub next: Next,
     /// `output: name`: the new name of the only output.
@@ -192,6 +194,17 @@ pub struct StepSpec {
     pub config: Node,
     /// Where the step stands.
     pub span: Span,
+}
+
+/// An input of a step that is another one than its type says.
+#[derive(Clone, Debug)]
+pub struct PortSpec {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The type of its value, where it is another one.
+    pub value_type: Option<Type>,
+    /// What it is where nothing is given, where that is something else.
+    pub default: Option<Value>,
 }
 
 /// Where an input's value comes from.
@@ -312,6 +325,7 @@ impl StepSpec {
             step_type: step_type.to_owned().into(),
             doc: None,
             with: Vec::new(),
+            inputs: Vec::new(),
             next: Next::Following,
             output: None,
             outputs: Vec::new(),

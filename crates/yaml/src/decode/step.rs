@@ -68,6 +68,7 @@ impl Decoder<'_> {
             name,
             doc: get(entries, "doc").and_then(|e| self.string(e)).map(|doc| doc.value),
             with: get(entries, "with").and_then(|e| self.wires("input", e)).unwrap_or_default(),
+            inputs: Vec::new(),
             next: get(entries, "next").map_or(Next::Following, |e| self.next(&entry.key, &e.value)),
             output: output.and_then(|e| self.output_name("output", &e.value)),
             outputs: outputs.map(|e| self.renamed(&e.value)).unwrap_or_default(),

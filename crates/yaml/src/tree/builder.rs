@@ -174,7 +174,9 @@ impl<'a> Builder<'a> {
         }
         self.count(1, &range)?;
         let node = match tag {
-            Some(tag) if tag.name == "!file" => self.inline(text, tag.range.start..range.end),
+            Some(tag) if tag.name == "!file" && !self.options.plain => {
+                self.inline(text, tag.range.start..range.end)
+            }
             Some(tag) => {
                 self.refuse_tag(&tag, false);
                 self.value(text, style, range)
@@ -291,7 +293,7 @@ impl<'a> Builder<'a> {
 
     /// The text with the environment's values in it; nothing where one is missing.
     fn interpolated<'t>(&mut self, text: &'t str, range: &Range<usize>) -> Option<Cow<'t, str>> {
-        if !text.contains("${") {
+        if self.options.plain || !text.contains("${") {
             return Some(text.into());
         }
         let faults = match interpolate(text, self.options.env) {
