@@ -91,7 +91,7 @@ fn is_of_kind(value: &Value, kind: &Kind) -> bool {
         | (Kind::String | Kind::Path, Value::String(_))
         | (Kind::Table, Value::Table(_)) => true,
         (Kind::Object(fields), Value::Object(_)) => fields.is_empty(),
-        (Kind::List(item), Value::List(_)) => matches!(item.kind, Kind::Any),
+        (Kind::List(item), Value::List(list)) => matches!(item.kind, Kind::Any) || list.is_view_of(item),
         _ => false,
     }
 }
@@ -279,7 +279,15 @@ fn refusal(value: &Value, to: &Type) -> CastError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::List;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_list_whose_items_are_of_the_type_is_not_built_to_be_cast() {
+        let view = List::view(3, Type::string(), || panic!("nobody reads it"));
+        let cast = cast(Value::List(view), &Type::list(Type::string())).unwrap();
+        assert!(matches!(cast, Value::List(list) if list.len() == 3));
+    }
 
     fn scalar_kinds() -> impl Strategy<Value = Type> {
         prop::sample::select(Type::WORDS).prop_map(|w| Type::from_word(w).unwrap())
