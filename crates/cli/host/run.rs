@@ -101,6 +101,15 @@ fn refused(stop: Stop) -> RpcError {
     }
 }
 
+/// What is wrong with the inputs. What to do about it at a command line is of no use here.
+fn unfit(stop: Stop) -> RpcError {
+    let error = match stop {
+        Stop::Usage(message, _) => refused(Stop::usage(message.replace("\n       ", "; "))),
+        other => refused(other),
+    };
+    RpcError { data: Some(json!({ "code": "inputs" })), ..error }
+}
+
 impl HostRun {
     /// Binds all that a run needs; nothing runs yet.
     pub(super) fn start(
@@ -116,10 +125,7 @@ impl HostRun {
         let mut files = Files::new(&loaded.folder, &working);
         files.flow_name = top.name.to_string();
         let (inputs, seed) =
-            given(top, inputs, options.seed, &mut files, &scratch.join(&handle)).map_err(|stop| {
-                let error = refused(stop);
-                RpcError { data: Some(json!({ "code": "inputs" })), ..error }
-            })?;
+            given(top, inputs, options.seed, &mut files, &scratch.join(&handle)).map_err(unfit)?;
         let overrides = options.models.iter().map(|(name, choice)| format!("{name}={choice}").parse());
         let overrides: Vec<ModelOverride> = overrides
             .collect::<Result<_, _>>()
