@@ -79,3 +79,21 @@ fn a_resume_repeats_neither_rounds_nor_calls() {
     assert_eq!(mock.counters().requests, 3);
     assert_eq!(sandbox.read("calls").lines().count(), 1);
 }
+
+#[test]
+fn the_model_is_told_what_was_said_before() {
+    let replies = vec![Rule::new("", "Hello Ann."), Rule::new("", "It is noon.")];
+    let mock = Mock::start(Plan { replies, record: true, ..Plan::default() });
+    let sandbox = Sandbox::new().models(&mock);
+    let flow = "flow: talk\nmodels: { m: { provider: auto, model: gpt-4o-mini } }\nsteps:\n  say: { type: output_message, template: I am Ann., message_type: system, expose_message_as_output: false }\n  greet: { type: agent, model: m, system: Greet., send_message: true }\n  tell: { type: agent, model: m, system: Tell., conversation: true, template: What time is it? }\noutputs: { said: tell.output }\n";
+    sandbox.write("flow.yaml", flow);
+    let ran = sandbox.must_run(["flow.yaml", "--json"]);
+    assert_eq!(ran.json()["outputs"], json!({ "said": "It is noon." }));
+    let said = |n: usize| {
+        let messages = mock.recorded()[n].body["messages"].as_array().unwrap().clone();
+        messages.iter().map(|m| format!("{} {}", m["role"], m["content"])).collect::<Vec<_>>()
+    };
+    assert_eq!(said(0), [r#""system" "Greet.""#]);
+    let second = [r#""system" "Tell.""#, r#""assistant" "Hello Ann.""#, r#""user" "What time is it?""#];
+    assert_eq!(said(1), second);
+}

@@ -1,8 +1,9 @@
 //! Tools of servers that speak MCP.
 
+use flowrun_mock_llm::{Plan, Rule};
 use serde_json::json;
 
-use crate::support::{McpServer, Ran, Sandbox};
+use crate::support::{McpServer, Mock, Ran, Sandbox};
 
 /// A flow with one step that calls the tool of a definition.
 fn flow(definition: &str, with: &str) -> String {
@@ -120,4 +121,78 @@ fn a_secret_header_is_not_told() {
     let kept: String =
         sandbox.files(".flowrun").values().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
     assert!(!format!("{}{kept}", ran.stderr).contains("hunter2"), "{}", ran.stderr);
+}
+
+/// A document of Agent Spec with one node that calls `add`, a tool of this transport.
+fn document(tool: &str, transport: &serde_json::Value) -> String {
+    let property = |title: &str| json!({ "type": "integer", "title": title });
+    let (a, sum) = (property("a"), property("sum"));
+    let reference = |id: &str| json!({ "$component_ref": id });
+    let edge = |from: &str, to: &str| json!({ "component_type": "ControlFlowEdge", "name": from, "from_node": reference(from), "to_node": reference(to) });
+    let nodes = ["start", "call", "end"];
+    json!({
+        "component_type": "Flow", "id": "f", "name": "f", "start_node": reference("start"), "nodes": nodes.map(reference),
+        "control_flow_connections": [edge("start", "call"), edge("call", "end")],
+        "data_flow_connections": null,
+        "$referenced_components": {
+            "start": { "component_type": "StartNode", "id": "start", "name": "start", "inputs": [a] },
+            "call": { "component_type": "ToolNode", "id": "call", "name": "call", "tool": {
+                "component_type": "MCPTool", "id": "m", "name": tool, "inputs": [a], "outputs": [sum],
+                "client_transport": transport,
+            } },
+            "end": { "component_type": "EndNode", "id": "end", "name": "end", "outputs": [sum] },
+        },
+        "agentspec_version": "26.1.2",
+    })
+    .to_string()
+}
+
+#[test]
+fn a_document_of_agent_spec_starts_a_server_in_its_folder_with_its_variables() {
+    let sandbox = Sandbox::new();
+    let server = OVER_PIPES.replace("echo \"it listens\" >&2", "[ \"$MODE\" = test ] || exit 1");
+    std::fs::create_dir(sandbox.path("servers")).unwrap();
+    sandbox.write("servers/server.sh", server);
+    let transport = json!({
+        "component_type": "StdioTransport", "id": "t", "name": "t", "command": "sh", "args": ["server.sh"],
+        "env": { "MODE": "test" }, "cwd": "servers", "session_parameters": { "read_timeout_seconds": 30 },
+    });
+    sandbox.write("flow.json", document("add", &transport));
+    let refused = sandbox.run(["flow.json", "-i", "a=2"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--allow-stdio-mcp"), "{}", refused.stderr);
+    let ran = sandbox.must_run(["flow.json", "-i", "a=2", "--allow-stdio-mcp", "--json"]);
+    assert_eq!(ran.json()["outputs"], json!({ "sum": 5 }));
+}
+
+#[test]
+fn an_agent_of_agent_spec_calls_the_tools_of_a_toolbox() {
+    let server = McpServer::start();
+    let mock = Mock::start(Plan {
+        replies: vec![Rule::new("", r#"{"text": "hey"}"#).tool("shout"), Rule::new("", "It said HEY.")],
+        record: true,
+        ..Plan::default()
+    });
+    let sandbox = Sandbox::new().models(&mock);
+    let agent = json!({
+        "component_type": "Agent", "id": "a", "name": "a", "system_prompt": "Shout.", "human_in_the_loop": false,
+        "llm_config": { "component_type": "OpenAiConfig", "id": "l", "name": "l", "model_id": "gpt-4o-mini" },
+        "toolboxes": [{
+            "component_type": "MCPToolBox", "id": "b", "name": "b",
+            "client_transport": {
+                "component_type": "StreamableHTTPTransport", "id": "t", "name": "t", "url": server.url(),
+            },
+            "tool_filter": [{
+                "component_type": "MCPToolSpec", "id": "s", "name": "shout", "description": "Shouts a text.",
+                "inputs": [{ "type": "string", "title": "text" }],
+            }],
+        }],
+        "agentspec_version": "26.1.2",
+    });
+    sandbox.write("agent.json", agent.to_string());
+    sandbox.must_run(["agent.json"]);
+    let asked: Vec<_> = mock.recorded().into_iter().map(|request| request.body).collect();
+    assert_eq!(asked[0]["tools"][0]["function"]["description"], "Shouts a text.");
+    let told = asked[1]["messages"].as_array().unwrap().last().unwrap();
+    assert_eq!((&told["role"], &told["content"]), (&json!("tool"), &json!("HEY")));
 }

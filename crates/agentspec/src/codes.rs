@@ -12,7 +12,7 @@ macro_rules! codes {
 codes! {
     /// The document is no component that can be read.
     NO_COMPONENT = "E0401", "no component",
-        "An Agent Spec document is a mapping with `component_type`; what runs here is a `Flow`. A reference at the top leads to one under `$referenced_components`.";
+        "An Agent Spec document is a mapping with `component_type`; what runs here is a `Flow` or an `Agent`. A reference at the top leads to one under `$referenced_components`.";
     /// The version is no version, or older than all that are known.
     BAD_VERSION = "E0402", "no version of Agent Spec",
         "`agentspec_version` is a text such as 26.1.2: year, quarter and patch. Documents from 25.4.1 on are read; one that says nothing is read as the latest.";

@@ -69,7 +69,39 @@ pub(crate) const PROMPTS: Family = Family { what: "a prompt template", kinds: &[
 
 pub(crate) const TOOLS: Family = Family {
     what: "a tool",
-    kinds: &["ServerTool", "ClientTool", "RemoteTool", "MCPTool", "BuiltinTool", "PluginToolFromToolBox"],
+    kinds: &[
+        "ServerTool",
+        "ClientTool",
+        "RemoteTool",
+        "MCPTool",
+        "PluginMCPTool",
+        "BuiltinTool",
+        "PluginToolFromToolBox",
+    ],
+};
+
+pub(crate) const AGENTS: Family = Family { what: "an agent", kinds: &["Agent", "ExtendedAgent"] };
+
+pub(crate) const TOOLBOXES: Family =
+    Family { what: "a toolbox", kinds: &["MCPToolBox", "PluginMCPToolBox", "PluginToolBox"] };
+
+pub(crate) const TOOL_SPECS: Family =
+    Family { what: "a tool of a toolbox", kinds: &["MCPToolSpec", "PluginMCPToolSpec"] };
+
+pub(crate) const TRANSPORTS: Family = Family {
+    what: "a transport",
+    kinds: &[
+        "StdioTransport",
+        "PluginStdioTransport",
+        "StreamableHTTPTransport",
+        "PluginStreamableHTTPTransport",
+        "StreamableHTTPmTLSTransport",
+        "PluginStreamableHTTPmTLSTransport",
+        "SSETransport",
+        "PluginSSETransport",
+        "SSEmTLSTransport",
+        "PluginSSEmTLSTransport",
+    ],
 };
 
 pub(crate) const CONNECTIONS: Family =

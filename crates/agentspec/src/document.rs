@@ -189,6 +189,11 @@ impl<'a> Document<'a> {
         })
     }
 
+    /// Whether a variable of the environment is set.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        (self.env)(name).is_some()
+    }
+
     /// Reads the version that a document says.
     pub(crate) fn check_version(&self, root: &Node) {
         let Some(entry) = root.entry("agentspec_version").or_else(|| root.entry("air_version")) else {

@@ -8,11 +8,11 @@ use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Spanned};
 use flowrun_core::node::Node;
 use flowrun_core::spec::{DatastoreSpec, DefinitionSpec, FlowSpec, ToolSpec};
 
-use crate::component::{Component, FLOWS, unsupported};
+use crate::component::{AGENTS, Component, FLOWS, unsupported};
 use crate::document::{Document, REFERENCE, first_line, tree};
 use crate::flow::Inner;
 use crate::names::Names;
-use crate::nodes::is_known;
+use crate::nodes::{Known, OTHER_AGENTS, is_known};
 use crate::{ImportOptions, Imported, codes};
 
 /// Definitions of one kind that steps refer to by name: each component is one.
@@ -21,11 +21,13 @@ pub(crate) struct Definitions<T> {
     pub(crate) known: HashMap<usize, Option<String>>,
     pub(crate) names: Names,
     pub(crate) specs: Vec<T>,
+    /// What the document calls each of these, where that is kept.
+    pub(crate) wanted: Vec<String>,
 }
 
 impl<T> Default for Definitions<T> {
     fn default() -> Self {
-        Self { known: HashMap::new(), names: Names::default(), specs: Vec::new() }
+        Self { known: HashMap::new(), names: Names::default(), specs: Vec::new(), wanted: Vec::new() }
     }
 }
 
@@ -43,6 +45,8 @@ pub(crate) struct Importer<'a> {
     pub(crate) models: RefCell<Definitions<DefinitionSpec>>,
     pub(crate) datastores: RefCell<Definitions<DatastoreSpec>>,
     pub(crate) tools: RefCell<Definitions<ToolSpec>>,
+    /// The tools that were met; none for one with errors.
+    pub(crate) known_tools: RefCell<HashMap<usize, Option<Known>>>,
 }
 
 pub(crate) fn import(text: &[u8], options: &ImportOptions<'_>) -> Result<Imported, Diagnostics> {
@@ -72,6 +76,7 @@ pub(crate) fn import(text: &[u8], options: &ImportOptions<'_>) -> Result<Importe
         models: RefCell::default(),
         datastores: RefCell::default(),
         tools: RefCell::default(),
+        known_tools: RefCell::default(),
     };
     importer.doc.check_version(&root);
     let top = importer.top(&root);
@@ -115,6 +120,9 @@ impl<'a> Importer<'a> {
         if FLOWS.kinds.contains(&c.kind) {
             return self.flow(c);
         }
+        if AGENTS.kinds.contains(&c.kind) {
+            return self.agent_flow(c);
+        }
         self.doc.report(no_flow(c));
         None
     }
@@ -122,8 +130,8 @@ impl<'a> Importer<'a> {
 
 /// That a component is nothing that runs.
 fn no_flow(c: Component<'_>) -> Diagnostic {
-    if is_known(c.kind) && !c.kind.ends_with("Agent") {
-        let message = format!("the document is a `{}`; what runs is a `Flow`", c.kind);
+    if is_known(c.kind) && !OTHER_AGENTS.contains(&c.kind) {
+        let message = format!("the document is a `{}`; what runs is a `Flow` or an `Agent`", c.kind);
         return Diagnostic::error(codes::NO_COMPONENT, message, c.span);
     }
     unsupported(c)

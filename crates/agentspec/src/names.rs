@@ -14,6 +14,11 @@ impl Names {
     /// A name of its own for what the document calls `wanted`. Addresses and references are made of names, so that what
     /// they are put together with stands in none.
     pub(crate) fn unique(&mut self, wanted: &str) -> String {
+        self.unique_by(wanted, " ")
+    }
+
+    /// Likewise; `between` stands before the number of what has a name already.
+    pub(crate) fn unique_by(&mut self, wanted: &str, between: &str) -> String {
         let clean: String =
             wanted.trim().chars().map(|c| if c.is_control() || "./#[]{}".contains(c) { '_' } else { c }).collect();
         let clean = match clean.as_str() {
@@ -25,7 +30,7 @@ impl Names {
         let mut count = 1;
         while !self.used.insert(name.clone()) {
             count += 1;
-            name = format!("{clean} {count}");
+            name = format!("{clean}{between}{count}");
         }
         name
     }

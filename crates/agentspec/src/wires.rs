@@ -20,7 +20,7 @@ use crate::document::first_line;
 use crate::flow::{Data, Draught, Inner, Member, Origin, Role};
 use crate::import::{Importer, named};
 use crate::names::Names;
-use crate::nodes::{Draft, NEXT};
+use crate::nodes::{Draft, NEXT, Taken};
 use crate::property::{Property, find};
 
 /// A context provider of a flow.
@@ -149,7 +149,18 @@ fn own_seed(c: Component<'_>) -> Option<Spanned<Reference>> {
     Some(Spanned::new(Reference::parse(node.as_str()?), node.span.clone()))
 }
 
-fn input_spec(input: &Property) -> InputSpec {
+/// What a step's input is where the node says more of it than its type; nothing where it does not.
+pub(crate) fn port_spec(taken: &Taken, port: &Property) -> Option<PortSpec> {
+    let value_type = (taken.typed && !port.shape.is_any()).then(|| port.shape.to_type());
+    let name = Spanned::new(taken.step.clone(), port.span.clone());
+    (value_type.is_some() || port.default.is_some()).then(|| PortSpec {
+        name,
+        value_type,
+        default: port.default.clone(),
+    })
+}
+
+pub(crate) fn input_spec(input: &Property) -> InputSpec {
     InputSpec {
         name: Spanned::new(input.title.clone(), input.span.clone()),
         value_type: input.shape.to_type(),
@@ -300,11 +311,7 @@ impl<'i, 'a> Wirer<'i, 'a> {
             if let Some(wire) = self.wire(n, &taken.step, port) {
                 spec.with.push((Spanned::new(taken.step.clone(), port.span.clone()), wire));
             }
-            let value_type = (taken.typed && !port.shape.is_any()).then(|| port.shape.to_type());
-            if value_type.is_some() || port.default.is_some() {
-                let name = Spanned::new(taken.step.clone(), port.span.clone());
-                spec.inputs.push(PortSpec { name, value_type, default: port.default.clone() });
-            }
+            spec.inputs.extend(port_spec(taken, port));
         }
         let renamed = draft.outputs.iter().filter(|r| r.step != r.node);
         spec.outputs = renamed

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::OnceLock;
 
 use flowrun_core::compile::Scope;
+use flowrun_core::conversation::{Message as Said, Role as Speaker};
 use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::StepError;
 use flowrun_core::events::Event;
@@ -39,8 +40,11 @@ pub(crate) struct Agent {
     model: String,
     /// Instructions that stand above the conversation. Its variables are inputs of the step.
     system: Option<Text>,
-    /// The task, as a message of the user. Its variables are inputs of the step.
-    template: Text,
+    /// The task, as a message of the user. Its variables are inputs of the step. Without it `system` says all.
+    template: Option<Text>,
+    /// Whether what the user and the agent have said in the conversation so far goes before the task.
+    #[serde(default)]
+    conversation: bool,
     /// Whether the input `chat_history`, a list of `{ role, content }`, goes before the task.
     #[serde(default)]
     chat_history: bool,
@@ -50,6 +54,9 @@ pub(crate) struct Agent {
     /// Whether it may ask the person, by a tool `ask_user`; elsewhere than at a terminal the run waits for the answer.
     #[serde(default)]
     ask_user: bool,
+    /// Also says the answer, as a message of the conversation. Not with `fields`.
+    #[serde(default)]
+    send_message: bool,
     /// Most rounds; an agent that has no answer by then is the error `agent.unfinished`.
     #[serde(default = "usual_rounds")]
     #[schemars(with = "u32", range(min = 1, max = 1000))]
@@ -86,7 +93,7 @@ impl Agent {
 
     fn texts(&self) -> impl Iterator<Item = (Vec<String>, &Text)> {
         let system = self.system.iter().map(|text| (vec!["system".to_owned()], text));
-        system.chain([(vec!["template".to_owned()], &self.template)])
+        system.chain(self.template.iter().map(|text| (vec!["template".to_owned()], text)))
     }
 
     fn inputs(&self) -> Vec<Port> {
@@ -144,13 +151,18 @@ impl Agent {
         })
     }
 
-    fn messages(&self, input: &Ports) -> Result<Vec<Message>, StepError> {
+    fn messages(&self, cx: &StepCx<'_>, input: &Ports) -> Result<Vec<Message>, StepError> {
         let get = |name: &str| input.get(name).cloned();
         let mut messages = Vec::with_capacity(2);
         if let Some(system) = &self.system {
             messages.push(Message::system(system.render(get)?));
         }
-        messages.push(Message::user(self.template.render(get)?));
+        if self.conversation {
+            messages.extend(cx.messages()?.iter().filter_map(spoken));
+        }
+        if let Some(task) = &self.template {
+            messages.push(Message::user(task.render(get)?));
+        }
         if let Some(history) = input.get(CHAT_HISTORY).filter(|_| self.chat_history) {
             insert(&mut messages, history)?;
         }
@@ -163,6 +175,15 @@ impl Agent {
             None => Ok(Answer::Text(text)),
             Some(form) => form.read(&text).map(Answer::Fields).map_err(|problems| unfit(model, &problems, &text)),
         }
+    }
+}
+
+/// A message of the conversation, as a model is told of it; nothing for what neither of the two has said.
+fn spoken(message: &Said) -> Option<Message> {
+    match message.role {
+        Speaker::User => Some(Message::user(&*message.content)),
+        Speaker::Agent => Some(Message::assistant(&*message.content)),
+        _ => None,
     }
 }
 
@@ -194,6 +215,20 @@ impl Step for Agent {
         if scope.config().get("fields").is_some() && self.fields.is_empty() {
             wrong.push(scope.bad(&["fields"], "`fields` names no output"));
         }
+        if self.system.is_none() && self.template.is_none() {
+            let message = "the agent has nothing to do: it has neither `template` nor `system`";
+            wrong.push(scope.bad(&[], message).help("write its task under `template`"));
+        }
+        if self.chat_history && self.conversation {
+            let message =
+                "the messages of the conversation and those of `chat_history` cannot both go before the task";
+            wrong.push(scope.bad_key(&["chat_history"], message).help("take one of the two out"));
+        }
+        if self.send_message && self.form().is_some() {
+            let message = "`send_message` says an answer that is a text, and `fields` make it none";
+            let problem = scope.bad_key(&["send_message"], message);
+            wrong.push(problem.help("say what is to be said with an `output_message` step"));
+        }
         if let Some(Late::Now(temperature)) = &self.temperature
             && !(temperature.is_finite() && *temperature >= 0.0)
         {
@@ -211,11 +246,14 @@ impl Step for Agent {
         let answer = if model.is_offline() {
             self.answer_offline(cx, model, &input)?
         } else {
-            Rounds::new(self, cx, model, self.messages(&input)?)?.answer().await?
+            Rounds::new(self, cx, model, self.messages(cx, &input)?)?.answer().await?
         };
+        if let (Answer::Text(text), true) = (&answer, self.send_message) {
+            cx.post(&Said::new(Speaker::Agent, text.as_str()))?;
+        }
         if cx.is_preview() {
             let said = |m: Message| (role_word(m.role).to_owned(), m.content);
-            let prompt: Vec<(String, String)> = self.messages(&input)?.into_iter().map(said).collect();
+            let prompt: Vec<(String, String)> = self.messages(cx, &input)?.into_iter().map(said).collect();
             let reply = match &answer {
                 Answer::Text(text) => text.clone(),
                 Answer::Fields(ports) => {

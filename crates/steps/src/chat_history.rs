@@ -11,14 +11,15 @@ use flowrun_core::signature::{Port, Signature};
 use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::template::Text;
 use flowrun_core::types::Type;
-use flowrun_core::value::Value;
+use flowrun_core::value::{ObjectBuilder, Value};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::template::inputs_of;
 
 const OUTPUT: &str = "chat_history";
-const MESSAGES: &str = "messages";
+/// The names by which the text reads the messages: ours, and that of WayFlow.
+const MESSAGES: [&str; 2] = ["messages", OUTPUT];
 
 /// Gives messages of the conversation, in the order in which they were said: as a text, or as a list for the
 /// `chat_history` of a prompt. In an item of a map, those from before the map and those of the item.
@@ -42,8 +43,8 @@ pub(crate) struct ChatHistory {
     /// Whether it gives a `text` or the list of `messages`. Default: `text`.
     #[serde(default)]
     give: Give,
-    /// The text. It reads `messages`, a list of objects with `role` and `content`; its other variables are inputs of the
-    /// step. Default: a line `USER >> …` or `AGENT >> …` for each message.
+    /// The text. It reads `messages`, a list of objects with `role`, `content` and `message_type`, the role in capitals;
+    /// `chat_history` is the same list. Its other variables are inputs of the step. Default: a line `USER >> …` or `AGENT >> …` for each message.
     template: Option<Text>,
 }
 
@@ -100,6 +101,15 @@ fn lines(messages: &[&Message]) -> String {
     lines.join("\n")
 }
 
+/// A message as the text reads it.
+fn labelled(message: &Message) -> Value {
+    let mut object = ObjectBuilder::default();
+    object.set("role", message.role.word());
+    object.set("content", &*message.content);
+    object.set("message_type", message.role.word().to_uppercase());
+    Value::Object(object.finish())
+}
+
 impl Step for ChatHistory {
     const TYPE: &'static str = "chat_history";
     const EFFECT: Effect = Effect::Pure;
@@ -111,7 +121,8 @@ impl Step for ChatHistory {
     fn documented_ports() -> DocumentedPorts {
         DocumentedPorts {
             inputs: vec![
-                Port::new("VARIABLE", Type::any()).doc("One for each variable of the text but `messages`."),
+                Port::new("VARIABLE", Type::any())
+                    .doc("One for each variable of the text but `messages` and `chat_history`."),
             ],
             outputs: vec![
                 Port::new(OUTPUT, Type::string()).doc("The text; with `give: messages` the list of the messages."),
@@ -129,7 +140,7 @@ impl Step for ChatHistory {
             return Err(scope.bad(&["roles"], "`roles` names nobody's messages").into());
         }
         let mut inputs = inputs_of(self.template.iter().map(|text| (vec!["template".to_owned()], &**text)));
-        inputs.retain(|port| port.name != MESSAGES);
+        inputs.retain(|port| !MESSAGES.contains(&port.name.as_str()));
         let gives = if self.give == Give::Text { Type::string() } else { Type::list(Type::object()) };
         Ok(Signature::new(inputs, vec![Port::new(OUTPUT, gives)]))
     }
@@ -143,7 +154,9 @@ impl Step for ChatHistory {
             (Give::Messages, _) => list(),
             (Give::Text, None) => lines(&messages).into(),
             (Give::Text, Some(text)) => {
-                text.render(|name| if name == MESSAGES { Some(list()) } else { input.get(name).cloned() })?.into()
+                let read: Value = messages.iter().map(|message| labelled(message)).collect::<Vec<_>>().into();
+                let get = |name: &str| MESSAGES.contains(&name).then(|| read.clone());
+                text.render(|name| get(name).or_else(|| input.get(name).cloned()))?.into()
             }
         };
         Ok(Outcome::next(Ports::one(OUTPUT, given)))

@@ -1,5 +1,6 @@
 //! `exec`: a program that speaks JSON lines.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +76,7 @@ impl Exec {
         let program = Program {
             command: self.command.clone(),
             env: self.env.clone(),
+            set_env: BTreeMap::new(),
             folder: scope.folder().to_owned(),
             workers: self.workers.get().into(),
             timeout: self.timeout,

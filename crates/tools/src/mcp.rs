@@ -4,6 +4,7 @@ mod answer;
 mod connection;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,11 @@ pub struct Mcp {
     /// The variables of the environment that the program gets, by name. It gets no others.
     #[serde(default)]
     env: Vec<String>,
+    /// Variables that the program gets besides, with their values, which are hidden in errors.
+    #[serde(default)]
+    set_env: BTreeMap<String, String>,
+    /// The folder that the program works in, relative to that of the flow's file, which it is without this.
+    cwd: Option<PathBuf>,
     /// The tool's name on the server. Default: its name in the flow.
     tool: Option<String>,
     /// Headers of each request.
@@ -100,8 +106,10 @@ impl ToolKind for Mcp {
 
 impl Mcp {
     fn remote(&self, url: &str, scope: &ToolScope<'_>, wrong: &mut Diagnostics) -> Option<Server> {
-        if !self.env.is_empty() {
-            wrong.push(scope.bad(&["env"], "`env` goes with `command`"));
+        let given =
+            [("env", !self.env.is_empty()), ("set_env", !self.set_env.is_empty()), ("cwd", self.cwd.is_some())];
+        for (key, _) in given.iter().filter(|(_, given)| *given) {
+            wrong.push(scope.bad(&[key], format!("`{key}` goes with `command`")));
         }
         let rules = Rules {
             allow_insecure_http: self.allow_insecure_http,
@@ -162,10 +170,15 @@ impl Mcp {
                 wrong.push(scope.bad(&[key], format!("`{key}` goes with `url`")));
             }
         }
+        let folder = scope.scope.folder();
+        if let Some(cwd) = self.cwd.as_ref().filter(|cwd| !folder.join(cwd).is_dir()) {
+            wrong.push(scope.bad(&["cwd"], format!("there is no folder `{}`", cwd.display())));
+        }
         let program = Program {
             command: command.to_vec(),
             env: self.env.clone(),
-            folder: scope.scope.folder().to_owned(),
+            set_env: self.set_env.clone(),
+            folder: self.cwd.as_ref().map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd)),
             workers: 1,
             timeout: self.timeout,
             longest_line: self.max_response_bytes,

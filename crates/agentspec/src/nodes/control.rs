@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use super::{Around, Draft, Reading};
 use crate::castable::{Shape, same};
 use crate::codes;
-use crate::component::{Component, FLOWS, unsupported};
+use crate::component::{Component, FLOWS};
 use crate::config::{mapping, text};
 use crate::document::first_line;
 use crate::flow::Inner;
@@ -74,22 +74,7 @@ impl<'a> Importer<'a> {
         Some(Self::run_flow(c, &inner))
     }
 
-    /// An agent that is a flow runs like any other.
-    pub(crate) fn agent_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
-        let Some(entry) = c.entry("agent") else {
-            self.doc.missing(c, "agent");
-            return None;
-        };
-        let agent = self.doc.any_component(&entry.value, "agent", "an agent or a flow")?;
-        if !FLOWS.kinds.contains(&agent.kind) {
-            self.doc.report(unsupported(agent));
-            return None;
-        }
-        let inner = self.flow(agent)?;
-        Some(Self::run_flow(c, &inner))
-    }
-
-    fn run_flow(c: Component<'a>, inner: &Inner) -> Reading {
+    pub(super) fn run_flow(c: Component<'a>, inner: &Inner) -> Reading {
         let mut draft = Draft::new("flow", c);
         draft.config.set("flow", inner.name.as_str());
         draft.takes_all(&inner.inputs);

@@ -77,33 +77,7 @@ impl<'a> Importer<'a> {
             form = headers.entries().unwrap_or_default().iter().any(announces_form);
             draft.config.put("headers", filled(headers, holes));
         }
-        let Some(entry) = c.entry("sensitive_headers") else { return form };
-        let secret = match self.doc.resolve(&entry.value) {
-            Some(node) if node.kind == NodeKind::Null => return form,
-            Some(node) => node.clone(),
-            None => match self.doc.secret(&entry.value) {
-                Ok(None) => return form,
-                Ok(Some(given)) => match serde_json::from_str::<Json>(&given) {
-                    Ok(json @ Json::Object(_)) => crate::config::placed(Node::from_json(&json), &entry.value.span),
-                    _ => {
-                        let message = "the sensitive headers that the environment gives are no JSON object";
-                        self.doc.error(codes::NO_SECRET, message, &first_line(&entry.value.span));
-                        return form;
-                    }
-                },
-                Err(secret) => {
-                    self.not_given(&secret, &entry.value);
-                    return form;
-                }
-            },
-        };
-        let names = |node: &Node| -> Vec<String> {
-            node.entries().unwrap_or_default().iter().map(|e| e.key.to_ascii_lowercase()).collect()
-        };
-        if let Some(twice) = open.map(names).unwrap_or_default().iter().find(|n| names(&secret).contains(*n)) {
-            let message = format!("`{twice}` is in `headers` and in `sensitive_headers` of `{}`", c.name());
-            self.doc.error(codes::HEADER_TWICE, message, &entry.key_span);
-        }
+        let Some((entry, secret)) = self.sensitive_headers(c) else { return form };
         // Nothing in a sensitive header is a hole.
         let texts = secret.entries().unwrap_or_default().iter().map(|e| {
             let value = e.value.as_str().map_or_else(|| e.value.clone(), |v| text(escaped(v), &e.value.span));
@@ -111,6 +85,40 @@ impl<'a> Importer<'a> {
         });
         draft.config.put("sensitive_headers", mapping(texts, &entry.key_span));
         form
+    }
+
+    /// The sensitive headers of a component, with their field. Nothing where there are none, and where they are not given,
+    /// which is reported.
+    pub(crate) fn sensitive_headers(&self, c: Component<'a>) -> Option<(&'a Entry, Node)> {
+        let entry = c.entry("sensitive_headers")?;
+        let secret = match self.doc.resolve(&entry.value) {
+            Some(node) if node.kind == NodeKind::Null => return None,
+            Some(node) => node.clone(),
+            None => match self.doc.secret(&entry.value) {
+                Ok(None) => return None,
+                Ok(Some(given)) => match serde_json::from_str::<Json>(&given) {
+                    Ok(json @ Json::Object(_)) => crate::config::placed(Node::from_json(&json), &entry.value.span),
+                    _ => {
+                        let message = "the sensitive headers that the environment gives are no JSON object";
+                        self.doc.error(codes::NO_SECRET, message, &first_line(&entry.value.span));
+                        return None;
+                    }
+                },
+                Err(secret) => {
+                    self.not_given(&secret, &entry.value);
+                    return None;
+                }
+            },
+        };
+        let names = |node: &Node| -> Vec<String> {
+            node.entries().unwrap_or_default().iter().map(|e| e.key.to_ascii_lowercase()).collect()
+        };
+        let open = self.doc.get(c, "headers").map(names).unwrap_or_default();
+        if let Some(twice) = open.iter().find(|name| names(&secret).contains(*name)) {
+            let message = format!("`{twice}` is in `headers` and in `sensitive_headers` of `{}`", c.name());
+            self.doc.error(codes::HEADER_TWICE, message, &entry.key_span);
+        }
+        Some((entry, secret))
     }
 
     fn body(&self, c: Component<'a>, form: bool, draft: &mut Draft, holes: &mut Holes) {

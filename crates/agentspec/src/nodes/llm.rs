@@ -126,6 +126,7 @@ impl<'a> Importer<'a> {
             "native_tool_calling",
             "response_format",
             "native_structured_generation",
+            "strict_output_validation",
             "generation_config",
         ];
         let fields: Vec<&str> = own.iter().chain(EMPTY_ONLY).copied().collect();

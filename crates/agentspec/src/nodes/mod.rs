@@ -1,11 +1,13 @@
 //! Nodes: what each type takes, gives and ends in, and which step it is here.
 
+mod agent;
 mod catch;
 mod control;
 mod data;
 mod http;
 mod llm;
 mod map;
+mod mcp;
 mod stores;
 mod talk;
 mod texts;
@@ -25,6 +27,7 @@ use crate::import::Importer;
 use crate::property::{Property, find};
 
 pub(crate) use map::Over;
+pub(crate) use tool::Known;
 
 /// The branch of a node that has no others.
 pub(crate) const NEXT: &str = "next";
@@ -145,13 +148,8 @@ pub(crate) const NODE_FIELDS: &[&str] = &["inputs", "outputs", "branches"];
 /// The fields that nodes of `WayFlow` have besides.
 const EXTENDED_FIELDS: &[&str] = &["inputs", "outputs", "branches", "input_mapping", "output_mapping"];
 
-/// Types of components that are known and stand in no flow, or have no counterpart here.
-const OTHERS: &[&str] = &[
-    "StartNode",
-    "EndNode",
-    "ExtendedAgentNode",
-    "Agent",
-    "ExtendedAgent",
+/// Agents for which there is nothing here.
+pub(crate) const OTHER_AGENTS: &[&str] = &[
     "OciAgent",
     "A2AAgent",
     "Swarm",
@@ -159,15 +157,18 @@ const OTHERS: &[&str] = &[
     "ManagerWorkers",
     "PluginManagerWorkers",
     "SpecializedAgent",
-    "MCPToolBox",
-    "PluginToolBox",
 ];
 
 /// Whether a type of component is one of Agent Spec or of `WayFlow`.
 pub(crate) fn is_known(kind: &str) -> bool {
-    use crate::component::{CONTROL_EDGES, DATA_EDGES, DATASTORES, FLOWS, LLMS, PROMPTS, PROVIDERS, TOOLS};
-    let families = [FLOWS, LLMS, DATASTORES, CONTROL_EDGES, DATA_EDGES, PROVIDERS, PROMPTS, TOOLS];
-    families.iter().any(|family| family.kinds.contains(&kind)) || OTHERS.contains(&kind) || reader(kind).is_some()
+    use crate::component as c;
+    let flows = [c::FLOWS, c::AGENTS, c::CONTROL_EDGES, c::DATA_EDGES, c::PROVIDERS];
+    let means = [c::LLMS, c::DATASTORES, c::PROMPTS, c::TOOLS, c::TOOLBOXES, c::TOOL_SPECS, c::TRANSPORTS];
+    let mut families = flows.iter().chain(&means);
+    families.any(|family| family.kinds.contains(&kind))
+        || OTHER_AGENTS.contains(&kind)
+        || ["StartNode", "EndNode"].contains(&kind)
+        || reader(kind).is_some()
 }
 
 type Reader<'a> = fn(&Importer<'a>, Component<'a>, &Around<'_>) -> Option<Reading>;
@@ -200,6 +201,7 @@ fn reader<'a>(kind: &str) -> Option<(Reader<'a>, &'static [&'static str], bool)>
         "BranchingNode" => (Importer::branching_node, &["mapping"], false),
         "FlowNode" => (Importer::flow_node, &["subflow"], false),
         "AgentNode" => (Importer::agent_node, &["agent"], false),
+        "ExtendedAgentNode" => (Importer::agent_node, &["agent", "caller_input_mode"], true),
         "MapNode" | "ParallelMapNode" => (Importer::map_node, &["subflow", "reducers"], false),
         "ExtendedMapNode" => {
             (Importer::extended_map_node, &["flow", "unpack_input", "parallel_execution", "max_workers"], true)

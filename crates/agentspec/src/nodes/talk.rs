@@ -5,10 +5,8 @@ use serde_json::json;
 
 use super::{Around, Draft, Reading, hole_ports};
 use crate::castable::Shape;
-use crate::codes;
 use crate::component::{Component, LLMS};
 use crate::config::text;
-use crate::document::first_line;
 use crate::import::Importer;
 use crate::property::Property;
 use crate::texts::Holes;
@@ -29,6 +27,8 @@ const ROLES: &[(&str, &str)] = &[
     ("SYSTEM", "system"),
     ("THOUGHT", "thought"),
     ("DISPLAY_ONLY", "display_only"),
+    ("TOOL_REQUEST", "tool_request"),
+    ("TOOL_RESULT", "tool_result"),
 ];
 
 fn word(known: &[(&str, &'static str)], written: &str) -> Option<&'static str> {
@@ -139,24 +139,23 @@ impl<'a> Importer<'a> {
             };
         }
         self.roles(c, &mut draft)?;
+        let mut inputs = Vec::new();
         let shape = match c.node.get("output_template").map(|n| (&n.kind, n)) {
             Some((NodeKind::Null, _)) => {
                 draft.config.set("give", "messages");
                 Shape::array(Shape::object())
             }
             Some((NodeKind::String(written), node)) if !written.is_empty() => {
-                let message = format!("`output_template` of `{}` is not supported here", c.name());
-                let wrong = flowrun_core::diagnostics::Diagnostic::error(
-                    codes::UNSUPPORTED,
-                    message,
-                    &first_line(&node.span),
-                );
-                self.doc.report(wrong.help("leave it empty for a line for each message, or null for the list"));
-                return None;
+                inputs = self.jinja_inputs(node, &mut draft)?;
+                // The messages are there by themselves.
+                inputs.retain(|input| input.title != HISTORY);
+                draft.inputs.retain(|taken| taken.node != HISTORY);
+                draft.config.put("template", node.clone());
+                Shape::string()
             }
             _ => Shape::string(),
         };
-        Some(Reading::new(Vec::new(), vec![Property::new(HISTORY, shape, c.span)], draft))
+        Some(Reading::new(inputs, vec![Property::new(HISTORY, shape, c.span)], draft))
     }
 
     fn roles(&self, c: Component<'a>, draft: &mut Draft) -> Option<()> {

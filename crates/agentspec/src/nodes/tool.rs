@@ -1,10 +1,13 @@
 //! Nodes that call tools: a `tool` step, and the tool itself.
 
-use flowrun_core::diagnostics::Spanned;
+use flowrun_core::diagnostics::{Diagnostic, Spanned};
 use flowrun_core::node::Node;
 use flowrun_core::spec::{InputSpec, ToolSpec};
+use flowrun_core::types::Type;
+use flowrun_core::value::Value;
 
 use super::{Around, Draft, Reading};
+use crate::castable::Shape;
 use crate::codes;
 use crate::component::{Component, TOOLS, unsupported};
 use crate::config::Config;
@@ -14,6 +17,18 @@ use crate::property::Property;
 
 /// The one result of a tool that names none.
 const RESULT: &str = "tool_output";
+
+/// A tool: its name here, and what it takes and gives.
+pub(crate) type Known = (String, Vec<Property>, Vec<Property>);
+
+/// What a tool takes and gives.
+pub(super) struct Ports {
+    pub(super) inputs: Vec<Property>,
+    /// What the component gives.
+    pub(super) outputs: Vec<Property>,
+    /// What a call gives, which an agent is told even where the component names nothing.
+    results: Option<Vec<Property>>,
+}
 
 impl<'a> Importer<'a> {
     pub(crate) fn tool_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
@@ -28,37 +43,59 @@ impl<'a> Importer<'a> {
         Some(Reading::new(inputs, outputs, draft))
     }
 
-    /// The name of the tool that a component is here, with what it takes and gives.
-    pub(crate) fn tool(&self, c: Component<'a>) -> Option<(String, Vec<Property>, Vec<Property>)> {
-        if self.doc.flag(c, "requires_confirmation", false) {
-            self.unsupported_value(c, "requires_confirmation", "true");
-            return None;
+    /// The tool that a component is here, read once.
+    pub(crate) fn tool(&self, c: Component<'a>) -> Option<Known> {
+        let key = c.identity();
+        if let Some(known) = self.known_tools.borrow().get(&key) {
+            return known.clone();
         }
-        match c.kind {
+        let read = match c.kind {
             "ServerTool" | "ClientTool" => self.server_tool(c),
             "RemoteTool" => self.remote_tool(c),
+            "MCPTool" | "PluginMCPTool" => self.mcp_tool(c),
+            "PluginToolFromToolBox" => self.tool_from_toolbox(c),
             _ => {
                 self.doc.report(unsupported(c));
                 None
             }
+        };
+        self.known_tools.borrow_mut().insert(key, read.clone());
+        read
+    }
+
+    /// Whether somebody has to allow each call.
+    pub(super) fn confirmed(&self, c: Component<'a>) -> bool {
+        self.doc.flag(c, "requires_confirmation", false)
+    }
+
+    /// The ports of a tool that lists them.
+    pub(super) fn tool_ports(&self, c: Component<'a>) -> Ports {
+        let inputs = self.doc.properties(c, "inputs").unwrap_or_default();
+        let result = |shape| vec![Property::new(RESULT, shape, c.span)];
+        match self.doc.properties(c, "outputs") {
+            None => Ports { inputs, outputs: result(Shape::string()), results: Some(result(Shape::string())) },
+            Some(none) if none.is_empty() => Ports { inputs, outputs: none, results: Some(result(Shape::any())) },
+            Some(outputs) => Ports { inputs, results: Some(outputs.clone()), outputs },
         }
     }
 
     /// A tool that the program has under that name, or that who runs the flow lends; or one that our own metadata describes.
-    fn server_tool(&self, c: Component<'a>) -> Option<(String, Vec<Property>, Vec<Property>)> {
+    fn server_tool(&self, c: Component<'a>) -> Option<Known> {
         self.doc.known_fields(c, &["inputs", "outputs", "requires_confirmation"]);
-        let inputs = self.doc.properties(c, "inputs").unwrap_or_default();
-        let outputs = self
-            .doc
-            .properties(c, "outputs")
-            .unwrap_or_else(|| vec![Property::new(RESULT, crate::castable::Shape::string(), c.span)]);
+        let ports = self.tool_ports(c);
+        let confirm = self.confirmed(c);
         let Some(config) = c.own("config").filter(|config| config.entries().is_some()) else {
             if (self.has_tool)(c.name()) {
-                return Some((c.name().to_owned(), inputs, outputs));
+                if confirm {
+                    self.unsupported_value(c, "requires_confirmation", "true");
+                    return None;
+                }
+                return Some((c.name().to_owned(), ports.inputs, ports.outputs));
             }
-            let name =
-                self.define_tool(c, "host", Config::new(&first_line(c.name_span())), &inputs, Some(&outputs));
-            return Some((name, inputs, outputs));
+            let kind = if c.kind == "ClientTool" { "client" } else { "host" };
+            let config = Config::new(&first_line(c.name_span()));
+            let name = self.define_tool(c, kind, config, &ports, confirm)?;
+            return Some((name, ports.inputs, ports.outputs));
         };
         let kind = config.get("type").and_then(Node::as_str);
         let Some(kind) = kind else {
@@ -69,11 +106,11 @@ impl<'a> Importer<'a> {
         for entry in config.entries().unwrap_or_default().iter().filter(|e| &*e.key != "type") {
             rest.put(&entry.key, entry.value.clone());
         }
-        let name = self.define_tool(c, kind, rest, &inputs, Some(&outputs));
-        Some((name, inputs, outputs))
+        let name = self.define_tool(c, kind, rest, &ports, confirm)?;
+        Some((name, ports.inputs, ports.outputs))
     }
 
-    fn remote_tool(&self, c: Component<'a>) -> Option<(String, Vec<Property>, Vec<Property>)> {
+    fn remote_tool(&self, c: Component<'a>) -> Option<Known> {
         let own = ["inputs", "outputs", "requires_confirmation"];
         let fields: Vec<&str> = super::http::FIELDS.iter().chain(&own).copied().collect();
         self.doc.known_fields(c, &fields);
@@ -91,37 +128,84 @@ impl<'a> Importer<'a> {
             self.doc.error(codes::UNSUPPORTED, message, c.name_span());
             return None;
         }
-        let name = self.define_tool(c, "http", request.draft.config, &inputs, None);
-        Some((name, inputs, request.outputs))
+        let ports = Ports { inputs, outputs: request.outputs, results: None };
+        let name = self.define_tool(c, "http", request.draft.config, &ports, self.confirmed(c))?;
+        Some((name, ports.inputs, ports.outputs))
     }
 
-    fn define_tool(
+    /// The name of a tool that runs a flow.
+    pub(super) fn flow_tool(&self, c: Component<'a>) -> Option<String> {
+        let inner = self.flow(c)?;
+        let mut config = Config::new(&first_line(c.name_span()));
+        config.set("flow", inner.name.as_str());
+        self.define(c, ToolSpec { arguments: None, results: None, ..spec(c, "flow", config) })
+    }
+
+    pub(super) fn define_tool(
         &self,
         c: Component<'a>,
         kind: &str,
         config: Config,
-        inputs: &[Property],
-        outputs: Option<&[Property]>,
-    ) -> String {
-        let mut tools = self.tools.borrow_mut();
-        if let Some(Some(known)) = tools.known.get(&c.identity()) {
-            return known.clone();
-        }
-        let name = tools.names.unique(c.name());
-        tools.known.insert(c.identity(), Some(name.clone()));
-        tools.specs.push(ToolSpec {
-            name: Spanned::new(name.clone(), first_line(c.name_span())),
-            kind: Spanned::new(kind.to_owned(), first_line(c.span)),
-            description: c.description(),
-            arguments: Some(inputs.iter().map(port).collect()),
-            results: outputs.map(|outputs| outputs.iter().map(port).collect()),
-            idempotent: None,
-            confirm: None,
-            config: config.finish(),
-            span: first_line(c.name_span()),
-        });
-        name
+        ports: &Ports,
+        confirm: bool,
+    ) -> Option<String> {
+        let results = ports.results.as_ref().map(|results| results.iter().map(port).collect());
+        let arguments = Some(ports.inputs.iter().map(port).collect());
+        self.define(c, ToolSpec { arguments, results, confirm: confirm.then_some(true), ..spec(c, kind, config) })
     }
+
+    /// Adds a tool to those of the flow, and gives the name under which it stands there. What is the same stands there once.
+    fn define(&self, c: Component<'a>, mut spec: ToolSpec) -> Option<String> {
+        let mut tools = self.tools.borrow_mut();
+        let wanted = c.name();
+        // Whoever lends a function does so by its name.
+        let lent = ["host", "client"].contains(&spec.kind.value.as_str());
+        let mut namesakes = tools.wanted.iter().zip(&tools.specs).filter(|(name, _)| *name == wanted).peekable();
+        let clash = lent && namesakes.peek().is_some();
+        if let Some((_, same)) = namesakes.find(|(_, other)| alike(other, &spec)) {
+            return Some(same.name.value.clone());
+        }
+        if clash {
+            let message = format!("two tools are named `{wanted}`, and one function is lent by that name");
+            let wrong = Diagnostic::error(codes::BAD_COMPONENT, message, c.name_span());
+            self.doc.report(wrong.help("let them take and give the same, or give one another name"));
+            return None;
+        }
+        let name = tools.names.unique_by(wanted, "_");
+        spec.name = Spanned::new(name.clone(), first_line(c.name_span()));
+        tools.wanted.push(wanted.to_owned());
+        tools.specs.push(spec);
+        Some(name)
+    }
+}
+
+/// A tool that is not named yet.
+fn spec(c: Component<'_>, kind: &str, config: Config) -> ToolSpec {
+    ToolSpec {
+        name: Spanned::new(String::new(), first_line(c.name_span())),
+        kind: Spanned::new(kind.to_owned(), first_line(c.span)),
+        description: c.description(),
+        arguments: None,
+        results: None,
+        idempotent: None,
+        confirm: None,
+        config: config.finish(),
+        span: first_line(c.name_span()),
+    }
+}
+
+/// Whether two tools of one name are the same, wherever they stand. What is lent is one function, however it is described.
+fn alike(one: &ToolSpec, other: &ToolSpec) -> bool {
+    fn ports(ports: Option<&Vec<InputSpec>>) -> Option<Vec<(&str, &Type, Option<&Value>)>> {
+        Some(ports?.iter().map(|p| (p.name.value.as_str(), &p.value_type, p.default.as_ref())).collect())
+    }
+    let lent = ["host", "client"].contains(&one.kind.value.as_str());
+    one.kind.value == other.kind.value
+        && (lent || one.description == other.description)
+        && one.confirm == other.confirm
+        && ports(one.arguments.as_ref()) == ports(other.arguments.as_ref())
+        && ports(one.results.as_ref()) == ports(other.results.as_ref())
+        && one.config.to_value() == other.config.to_value()
 }
 
 fn port(property: &Property) -> InputSpec {

@@ -1,5 +1,6 @@
 //! [`Program`]: what is started, and the limits under which it works.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub struct Program {
     pub command: Vec<String>,
     /// The variables of the environment that it gets; no others.
     pub env: Vec<String>,
+    /// Variables that it gets besides, with their values.
+    pub set_env: BTreeMap<String, String>,
     /// The folder that it works in.
     pub folder: PathBuf,
     /// How many processes work at once, at most.
@@ -41,6 +44,15 @@ impl Program {
             if name.is_empty() || name.contains(['=', '\0']) {
                 let path = vec!["env".to_owned(), n.to_string()];
                 wrong.push((path, format!("`{}` is no name of a variable", name.escape_debug())));
+            }
+        }
+        for (name, value) in &self.set_env {
+            let path = || vec!["set_env".to_owned(), name.clone()];
+            if name.is_empty() || name.contains(['=', '\0']) {
+                wrong.push((path(), format!("`{}` is no name of a variable", name.escape_debug())));
+            }
+            if value.contains('\0') {
+                wrong.push((path(), format!("the value of `{}` holds a null character", name.escape_debug())));
             }
         }
         if wrong.is_empty()
@@ -77,13 +89,14 @@ impl Program {
             })?;
             Ok((name, value))
         }
-        self.env.iter().map(|name| one(self, name)).collect()
+        let set = self.set_env.iter().map(|(name, value)| Ok((name.as_str(), OsString::from(value))));
+        self.env.iter().map(|name| one(self, name)).chain(set).collect()
     }
 
     /// A text without the values that it was given, which are secrets as often as not.
     pub(crate) fn redact(&self, mut text: String) -> String {
-        for name in &self.env {
-            let value = env::var(name).unwrap_or_default();
+        let inherited = self.env.iter().map(|name| env::var(name).unwrap_or_default());
+        for value in inherited.chain(self.set_env.values().cloned()) {
             if value.len() >= SHORTEST_SECRET && text.contains(&value) {
                 text = text.replace(&value, "***");
             }
@@ -121,6 +134,7 @@ mod tests {
         Program {
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             env: Vec::new(),
+            set_env: BTreeMap::new(),
             folder: PathBuf::from("/"),
             workers: 1,
             timeout: Duration::from_secs(5),
@@ -153,6 +167,16 @@ mod tests {
                 "env.1: `` is no name of a variable"
             ]
         );
+    }
+
+    #[test]
+    fn a_variable_with_its_value_is_given_and_hidden() {
+        let set_env = BTreeMap::from([("TOKEN".to_owned(), "very secret".to_owned())]);
+        let given = Program { set_env, ..program(&["cat"]) };
+        assert_eq!(given.environment().unwrap(), [("TOKEN", OsString::from("very secret"))]);
+        assert_eq!(given.redact("a very secret thing".to_owned()), "a *** thing");
+        let odd = BTreeMap::from([("A=B".to_owned(), "\0".to_owned())]);
+        assert_eq!(Program { set_env: odd, ..program(&["cat"]) }.problems().len(), 2);
     }
 
     #[test]
