@@ -18,7 +18,7 @@ if [ "${1:-}" = --json ]; then
 fi
 benches=("$@")
 if [ ${#benches[@]} -eq 0 ]; then
-  benches=(engine synthesize endpoint command host tools)
+  benches=(engine synthesize endpoint command host tools agentspec)
 fi
 mkdir -p "$numbers"
 rm -f "$numbers"/*.md "$numbers"/*.jsonl

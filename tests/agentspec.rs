@@ -7,9 +7,10 @@ use flowrun::agentspec::{ImportOptions, Imported, import, is_agent_spec};
 use flowrun::core::compile::compile;
 use flowrun::core::diagnostics::{Diagnostics, Severity};
 use flowrun::core::flow::Compiled;
+use serde_json::json;
 
 use crate::engine::conformance::{Expected, codes, runs_to};
-use crate::support::{Web, registry, repository};
+use crate::support::{Sandbox, Web, registry, repository};
 
 /// The documents, each with what it comes to: JSON has that in a file beside it.
 fn documents() -> Vec<(PathBuf, String, String)> {
@@ -90,4 +91,29 @@ fn every_document_comes_to_what_it_says() {
         }
     }
     assert!(broken.is_empty(), "the documents above are {broken:#?}");
+}
+
+#[test]
+fn what_takes_a_flow_takes_a_document() {
+    let sandbox = Sandbox::new();
+    let text = |name: &str| std::fs::read_to_string(repository("tests/agentspec").join(name)).unwrap();
+    for (name, document) in [("branch.yaml", "branch_by_value.yaml"), ("document.json", "json_is_read.json")] {
+        sandbox.write(name, text(document));
+        let checked = sandbox.must_run(["check", name]);
+        assert!(checked.stderr.contains("fine"), "{}", checked.stderr);
+        assert!(sandbox.must_run(["graph", name]).stdout.starts_with("flowchart"));
+    }
+    let used = sandbox.must_run(["steps", "branch.yaml"]).stdout;
+    assert!(used.starts_with("branch ") && used.contains("\ncomplete ") && !used.contains("prompt"), "{used}");
+    let schema = sandbox.must_run(["schema", "branch.yaml"]).json();
+    assert_eq!(schema["inputs"]["required"], json!(["x"]), "{schema}");
+    assert_eq!(schema["inputs"]["properties"]["x"]["type"], "string");
+    let ran = sandbox.must_run(["branch.yaml", "-i", "x=b", "--json"]);
+    assert!(ran.json()["outputs"].is_object(), "{}", ran.stdout);
+    // Names that a flow written here cannot have.
+    sandbox.write("signs.yaml", text("names_with_signs.yaml"));
+    let ran = sandbox.must_run(["signs.yaml", "-i", "$path-list=a", "--json"]);
+    assert_eq!(ran.json()["outputs"], json!({ "$out-put": "a" }));
+    let wrong = sandbox.run(["steps", "nothing.yaml"]);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("nothing.yaml"), "{}", wrong.stderr);
 }

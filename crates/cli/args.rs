@@ -319,10 +319,13 @@ pub(crate) enum Command {
         #[arg(long, default_value = "mermaid", value_name = "FORMAT")]
         format: GraphFormat,
     },
-    /// List the step types, or show one: its keys, ports, branches and an example.
+    /// List the step types, or those of a flow, or show one: its keys, ports, branches and an example.
     Steps {
-        /// The step type.
+        /// The step type, or the file of a flow.
         name: Option<String>,
+        /// Components that an Agent Spec document refers to, and its sensitive values.
+        #[arg(long, value_name = "FILE", requires = "name")]
+        components: Vec<PathBuf>,
         /// Print the whole reference in Markdown.
         #[arg(long, conflicts_with = "name")]
         markdown: bool,
@@ -332,8 +335,14 @@ pub(crate) enum Command {
         /// The code, such as E0210 or extract.missing.
         code: Option<String>,
     },
-    /// Print the JSON schema of flow files, for editors.
-    Schema,
+    /// Print the JSON schema of flow files, for editors, or the schemas of what a flow takes and gives.
+    Schema {
+        /// The flow; `-` reads it from standard input.
+        file: Option<PathBuf>,
+        /// Components that an Agent Spec document refers to, and its sensitive values.
+        #[arg(long, value_name = "FILE", requires = "file")]
+        components: Vec<PathBuf>,
+    },
     /// Make a folder with a flow that runs.
     #[command(override_usage = "flowrun init [justify|augment|pairs|chat] DIR")]
     Init {

@@ -21,13 +21,13 @@ pub(crate) struct Definitions<T> {
     pub(crate) known: HashMap<usize, Option<String>>,
     pub(crate) names: Names,
     pub(crate) specs: Vec<T>,
-    /// What the document calls each of these, where that is kept.
-    pub(crate) wanted: Vec<String>,
+    /// Those that the document calls by one name, by their places.
+    pub(crate) namesakes: HashMap<String, Vec<usize>>,
 }
 
 impl<T> Default for Definitions<T> {
     fn default() -> Self {
-        Self { known: HashMap::new(), names: Names::default(), specs: Vec::new(), wanted: Vec::new() }
+        Self { known: HashMap::new(), names: Names::default(), specs: Vec::new(), namesakes: HashMap::new() }
     }
 }
 

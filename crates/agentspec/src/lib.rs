@@ -27,6 +27,9 @@ use flowrun_core::spec::FlowSpec;
 
 pub use codes::CODES;
 
+/// The end of a flow where a branch leads nowhere, which no `EndNode` is.
+pub const OPEN_END: &str = "end of the flow";
+
 /// How a document is read.
 #[derive(Clone)]
 pub struct ImportOptions<'a> {

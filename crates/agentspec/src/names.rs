@@ -1,6 +1,6 @@
 //! Names that a flow can have here, made from those of a document.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use flowrun_core::spec::RESERVED_STEP_NAMES;
 
@@ -8,6 +8,8 @@ use flowrun_core::spec::RESERVED_STEP_NAMES;
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     used: HashSet<String>,
+    /// The last number that was put behind a name.
+    counts: HashMap<String, usize>,
 }
 
 impl Names {
@@ -26,10 +28,13 @@ impl Names {
             name if RESERVED_STEP_NAMES.contains(&name) => format!("{name}_"),
             _ => clean,
         };
+        if self.used.insert(clean.clone()) {
+            return clean;
+        }
+        let count = self.counts.entry(clean.clone()).or_insert(1);
         let mut name = clean.clone();
-        let mut count = 1;
         while !self.used.insert(name.clone()) {
-            count += 1;
+            *count += 1;
             name = format!("{clean}{between}{count}");
         }
         name

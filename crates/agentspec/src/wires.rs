@@ -446,7 +446,7 @@ impl<'i, 'a> Wirer<'i, 'a> {
         if !self.live.iter().any(|b| b == NEXT) {
             self.live.push(NEXT.to_owned());
         }
-        self.open_end.get_or_insert_with(|| self.names.unique("end of the flow")).clone()
+        self.open_end.get_or_insert_with(|| self.names.unique(crate::OPEN_END)).clone()
     }
 
     /// A step that ends the flow and gives its outputs.

@@ -11,7 +11,7 @@ mod reply;
 mod resume;
 mod run;
 mod runs;
-mod schema;
+pub(crate) mod schema;
 mod steps;
 
 use std::ffi::OsString;
@@ -102,9 +102,11 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
             check::check(registry, &files, around, &screen)
         }
         Some(Command::Graph { file, components, format }) => graph::graph(registry, &file, &components, format),
-        Some(Command::Steps { name, markdown }) => steps::steps(registry, name.as_deref(), markdown),
+        Some(Command::Steps { name, components, markdown }) => {
+            steps::steps(registry, name.as_deref(), &components, markdown)
+        }
         Some(Command::Explain { code }) => errors::explain(code.as_deref()),
-        Some(Command::Schema) => schema::schema(registry),
+        Some(Command::Schema { file, components }) => schema::schema(registry, file.as_deref(), &components),
         Some(Command::Init { kind_and_dir }) => {
             init_kind(&kind_and_dir).and_then(|(kind, dir)| init::init(registry, kind, dir, &screen))
         }

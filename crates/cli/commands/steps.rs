@@ -4,25 +4,48 @@ mod keys;
 mod markdown;
 mod plain;
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use flowrun_core::diagnostics::nearest;
 use flowrun_core::registry::Registry;
 use flowrun_core::spec::RESERVED_STEP_KEYS;
 
 use super::{Stop, print_out};
+use crate::load::{Around, all_flows, load};
 
 /// Text is not set wider than this, and not narrower than that.
 const WIDEST: usize = 100;
 const NARROWEST: usize = 60;
 
-pub(super) fn steps(registry: &Registry, name: Option<&str>, markdown: bool) -> Result<(), Stop> {
+pub(super) fn steps(
+    registry: &Registry,
+    name: Option<&str>,
+    components: &[PathBuf],
+    markdown: bool,
+) -> Result<(), Stop> {
     let width = width();
     let Some(name) = name else {
-        return print_out(&if markdown { markdown::page(registry) } else { plain::list(registry, width) });
+        return print_out(&if markdown { markdown::page(registry) } else { plain::list(registry.iter(), width) });
     };
     match registry.get(name) {
         Some(step) => print_out(&plain::one(step, width)),
+        None if is_file(name) || !components.is_empty() => {
+            let loaded = load(registry, Path::new(name), Around { components, ..Around::default() })?;
+            let flows = all_flows(&loaded.compiled.flow);
+            let used: BTreeSet<&str> =
+                flows.iter().flat_map(|flow| &flow.steps).map(|step| step.step_type).collect();
+            print_out(&plain::list(registry.iter().filter(|step| used.contains(step.name)), width))
+        }
         None => Err(unknown(registry, name)),
     }
+}
+
+/// Whether what was named is a flow's file and no step type.
+fn is_file(name: &str) -> bool {
+    let path = Path::new(name);
+    let flow = path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known));
+    name == "-" || flow || path.is_file()
 }
 
 fn unknown(registry: &Registry, name: &str) -> Stop {

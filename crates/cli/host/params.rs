@@ -43,6 +43,7 @@ pub(super) enum Format {
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LoadOptions {
+    /// Says nothing here: no server of MCP is refused because nobody says who asks.
     pub(super) allow_unauthenticated_mcp: bool,
     pub(super) allow_stdio_mcp: bool,
     pub(super) allow_private_addresses: bool,

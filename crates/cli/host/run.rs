@@ -300,6 +300,14 @@ impl HostRun {
         self.answer_of(ended, messages, &run, scratch)
     }
 
+    /// The name of the end that was reached: an `EndNode` goes by its own.
+    fn end_of<'o>(&self, outputs: &'o Outputs) -> Option<&'o str> {
+        if self.flow.agent_spec {
+            return outputs.step.as_deref().filter(|name| *name != flowrun_agentspec::OPEN_END);
+        }
+        outputs.end.as_deref()
+    }
+
     fn answer_of(
         &self,
         ended: Result<Execution, StepError>,
@@ -313,7 +321,7 @@ impl HostRun {
                 let mut finished = json!({
                     "status": "finished",
                     "outputs": self.outputs(&outputs, scratch)?,
-                    "branch": outputs.end.as_deref(),
+                    "branch": self.end_of(&outputs),
                     "messages": [],
                     "usage": {
                         "calls": usage.calls,

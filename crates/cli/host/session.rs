@@ -10,7 +10,7 @@ use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Severity};
 use flowrun_core::execute::RunOptions;
 use flowrun_core::registry::Registry;
 use flowrun_core::signature::Port;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::outgoing::Outgoing;
@@ -25,6 +25,8 @@ pub(super) struct HostFlow {
     pub(super) loaded: Loaded,
     pub(super) lends: Vec<String>,
     pub(super) options: LoadOptions,
+    /// Whether it is a document of Agent Spec, whose ends go by the names of their nodes.
+    pub(super) agent_spec: bool,
 }
 
 /// Everything that handles stand for.
@@ -71,9 +73,8 @@ impl Session {
             return Err(RpcError::params("format", format!("the text is {is}")));
         }
         let given = json!({ "$referenced_components": components }).to_string();
-        if options.allow_unauthenticated_mcp || options.allow_private_addresses {
-            let message =
-                "`allow_unauthenticated_mcp` and `allow_private_addresses` are not available in this version";
+        if options.allow_private_addresses {
+            let message = "`allow_private_addresses` is a key of the step or the tool, and no option of `load`";
             return Err(RpcError::params("options", message));
         }
         let base = base_dir.as_deref().unwrap_or(Path::new("."));
@@ -99,7 +100,10 @@ impl Session {
             "warnings": loaded.warnings.iter().map(told).collect::<Vec<_>>(),
         });
         let handle = self.handle('f');
-        locked(&self.flows).insert(handle.clone(), Arc::new(HostFlow { loaded, lends: tools, options }));
+        locked(&self.flows).insert(
+            handle.clone(),
+            Arc::new(HostFlow { loaded, lends: tools, options, agent_spec: is_agent_spec }),
+        );
         let Value::Object(mut answer) = answer else { return Ok(answer) };
         answer.insert("flow".to_owned(), handle.into());
         Ok(answer.into())
@@ -179,20 +183,11 @@ impl Session {
     }
 }
 
-/// A port as a property of a JSON schema.
+/// A port as a property of a JSON schema, with its name as the `title`.
 fn property(port: &Port) -> Value {
-    let mut schema = match port.value_type.to_json_schema() {
-        Value::Object(schema) => schema,
-        _ => Map::new(),
-    };
-    schema.insert("title".to_owned(), port.name.as_str().into());
-    if let Some(doc) = &port.doc {
-        schema.insert("description".to_owned(), doc.as_str().into());
-    }
-    if let Some(default) = port.default.as_ref().and_then(|default| default.to_json().ok()) {
-        schema.insert("default".to_owned(), default);
-    }
-    schema.into()
+    let mut schema = crate::commands::schema::property(port);
+    schema["title"] = port.name.as_str().into();
+    schema
 }
 
 fn told(diagnostic: &Diagnostic) -> Value {

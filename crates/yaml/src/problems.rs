@@ -10,7 +10,7 @@ use crate::codes;
 
 /// Keys whose value is never shown, in whatever case they are written.
 pub const SECRET_KEYS: &[&str] =
-    &["api_key", "token", "password", "authorization", "sensitive_headers", "cookies"];
+    &["api_key", "token", "password", "authorization", "sensitive_headers", "set_env", "cookies"];
 
 /// Whether the value of this key is never shown.
 pub fn is_secret_key(key: &str) -> bool {

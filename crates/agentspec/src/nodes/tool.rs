@@ -160,12 +160,11 @@ impl<'a> Importer<'a> {
         let wanted = c.name();
         // Whoever lends a function does so by its name.
         let lent = ["host", "client"].contains(&spec.kind.value.as_str());
-        let mut namesakes = tools.wanted.iter().zip(&tools.specs).filter(|(name, _)| *name == wanted).peekable();
-        let clash = lent && namesakes.peek().is_some();
-        if let Some((_, same)) = namesakes.find(|(_, other)| alike(other, &spec)) {
+        let namesakes = tools.namesakes.get(wanted).map(Vec::as_slice).unwrap_or_default();
+        if let Some(same) = namesakes.iter().map(|n| &tools.specs[*n]).find(|other| alike(other, &spec)) {
             return Some(same.name.value.clone());
         }
-        if clash {
+        if lent && !namesakes.is_empty() {
             let message = format!("two tools are named `{wanted}`, and one function is lent by that name");
             let wrong = Diagnostic::error(codes::BAD_COMPONENT, message, c.name_span());
             self.doc.report(wrong.help("let them take and give the same, or give one another name"));
@@ -173,7 +172,8 @@ impl<'a> Importer<'a> {
         }
         let name = tools.names.unique_by(wanted, "_");
         spec.name = Spanned::new(name.clone(), first_line(c.name_span()));
-        tools.wanted.push(wanted.to_owned());
+        let place = tools.specs.len();
+        tools.namesakes.entry(wanted.to_owned()).or_default().push(place);
         tools.specs.push(spec);
         Some(name)
     }

@@ -1,6 +1,6 @@
 //! Step types as text for a terminal.
 
-use flowrun_core::registry::{Registry, StepType};
+use flowrun_core::registry::StepType;
 use flowrun_core::signature::Port;
 
 use super::keys::{self, Key};
@@ -10,10 +10,10 @@ use super::{branch, common_keys, doc_line, first_sentence};
 const LATE: &str = "{ from: REFERENCE }";
 const HELD_LATE: &str = "{\u{a0}from:\u{a0}REFERENCE\u{a0}}";
 
-/// All step types, a line each.
-pub(super) fn list(registry: &Registry, width: usize) -> String {
+/// Step types, a line each.
+pub(super) fn list<'r>(steps: impl Iterator<Item = &'r StepType>, width: usize) -> String {
     let mut page = Page::new(width);
-    let docs: Vec<(&str, String)> = registry.iter().map(|step| (step.name, doc_line(step.doc()))).collect();
+    let docs: Vec<(&str, String)> = steps.map(|step| (step.name, doc_line(step.doc()))).collect();
     page.columns(0, docs.iter().map(|(name, doc)| (*name, first_sentence(doc))));
     page.text.push('\n');
     page.paragraph(0, "`flowrun steps NAME` shows one: its keys, inputs, outputs, branches and an example.");

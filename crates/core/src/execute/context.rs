@@ -47,6 +47,8 @@ pub struct FlowEnd {
     pub outputs: Ports,
     /// The name of the `complete` step that it reached; none for the unnamed end.
     pub name: Option<Arc<str>>,
+    /// The step by which it ended, where that is an end.
+    pub step: Option<Arc<str>>,
 }
 
 /// An outcome with the digest of the request that it answers.

@@ -151,7 +151,7 @@ async fn go(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) 
         for (value, slots) in values.into_iter().zip(&step.output_slots) {
             fill(&mut state.slots, slots, value);
         }
-        let Some(edge) = edge else { return finish(flow, state, step.end_name()) };
+        let Some(edge) = edge else { return finish(flow, state, step) };
         state.running = None;
         let go = follow(step, edge, state).map_err(|mut error| {
             error.at.get_or_insert_with(|| frame.address.step(&step.name, visit));
@@ -166,7 +166,7 @@ async fn go(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) 
                     item.retries.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Go::End => return finish(flow, state, None),
+            Go::End => return finish(flow, state, step),
         }
     }
     let message = format!("the flow `{}` has not ended after {} steps", flow.name, flow.limits.max_steps);
@@ -385,7 +385,7 @@ fn late_bound(from: &FlowStep, reference: &str, state: &State) -> Result<i64, St
     })
 }
 
-fn finish(flow: &Flow, state: &State, name: Option<Arc<str>>) -> Result<FlowEnd, StepError> {
+fn finish(flow: &Flow, state: &State, last: &FlowStep) -> Result<FlowEnd, StepError> {
     let mut values = Vec::with_capacity(flow.outputs.len());
     for (port, from) in flow.outputs.iter().zip(&flow.output_sources) {
         let Some(value) = state.read(from) else {
@@ -394,5 +394,6 @@ fn finish(flow: &Flow, state: &State, name: Option<Arc<str>>) -> Result<FlowEnd,
         };
         values.push(value);
     }
-    Ok(FlowEnd { outputs: Ports::new(Arc::clone(&flow.output_names), values), name })
+    let step = last.is_end().then(|| Arc::clone(&last.name));
+    Ok(FlowEnd { outputs: Ports::new(Arc::clone(&flow.output_names), values), name: last.end_name(), step })
 }

@@ -296,6 +296,8 @@ pub struct Outputs {
     pub values: Ports,
     /// The named end that it reached.
     pub end: Option<Arc<str>>,
+    /// The step by which it ended, where that is an end.
+    pub step: Option<Arc<str>>,
 }
 
 /// How far a run came.
@@ -377,7 +379,7 @@ async fn walk_top(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Resul
     let ended = async {
         tokio::select! {
             end = top.join_next() => match end {
-                Some(Ok(end)) => end.map(|end| Outputs { values: end.outputs, end: end.name }),
+                Some(Ok(end)) => end.map(|end| Outputs { values: end.outputs, end: end.name, step: end.step }),
                 broken => {
                     let message = format!("the run ended without an answer: {broken:?}");
                     Err(StepError::new("engine.worker", message))
