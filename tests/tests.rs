@@ -33,6 +33,8 @@ mod mcp;
 mod models;
 /// Datastores on a Postgres server, where there is one.
 mod postgres;
+/// What is secret stands nowhere.
+mod secrets;
 /// Datastores and search.
 mod stores;
 /// Tools: what is called, kept, killed and asked about.

@@ -16,7 +16,9 @@ use crate::cast::cast;
 use crate::error::StepError;
 use crate::events::{Event, Usage};
 use crate::flow::{Flow, FlowProvider, FlowStep, ProviderSource};
+use crate::journal::Journal;
 use crate::ports::Ports;
+use crate::secrets::Secrets;
 use crate::seed::Key;
 use crate::step::Effect;
 use crate::value::Value;
@@ -56,9 +58,16 @@ struct Answered<T> {
     value: T,
 }
 
-fn digest_of(request: &impl Serialize) -> Result<String, StepError> {
+/// Where a secret stands in the request, its name does in the digest: nobody can try values on it, and a run goes on with
+/// another one without asking again.
+fn digest_of(request: &impl Serialize, secrets: &Secrets) -> Result<String, StepError> {
     let mut hasher = blake3::Hasher::new_derive_key("flowrun 2026 request digest");
-    serde_json::to_writer(&mut hasher, request).map_err(not_kept)?;
+    if secrets.is_empty() {
+        serde_json::to_writer(&mut hasher, request).map_err(not_kept)?;
+    } else {
+        let request = serde_json::to_string(request).map_err(not_kept)?;
+        hasher.update(secrets.veiled(&request).as_bytes());
+    }
     Ok(hasher.finalize().to_hex()[..32].to_owned())
 }
 
@@ -326,7 +335,7 @@ impl<'a> StepCx<'a> {
             return self.effect(key, run).await;
         }
         let address = self.first_use(key)?;
-        let digest = digest_of(request)?;
+        let digest = digest_of(request, self.run.journal.secrets())?;
         if let Some(kept) = self.run.journal.effect(&address)? {
             let Answered { of, value } = serde_json::from_str(&kept).map_err(unreadable)?;
             if of == digest {
@@ -400,7 +409,12 @@ impl<'a> StepCx<'a> {
 
     /// Tells the observers something.
     pub fn emit(&self, event: &Event<'_>) {
-        self.run.observers.tell(event);
+        self.run.tell(event);
+    }
+
+    /// Whether a secret of the run stands in the text, which then must not be kept beyond the run's own journal.
+    pub fn holds_secret(&self, text: &str) -> bool {
+        self.run.journal.secrets().are_in(text)
     }
 
     /// Whether no more work should be begun.
