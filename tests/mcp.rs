@@ -79,7 +79,7 @@ fn what_a_server_says_of_its_tools_holds() {
         ("{ m: integer }", "{ half: integer }", "{ m: { value: 8 } }", "tool.schema", "it takes no `m`"),
         ("{}", "{ half: integer }", "{}", "tool.schema", "it wants `n`, which the flow does not list"),
         ("{ n: string }", "{ half: integer }", "{ n: { value: a } }", "tool.schema", "lists as `string`"),
-        ("{ n: integer }", "{ halve: integer }", "{ n: { value: 8 } }", "tool.schema", "did you mean `half`?"),
+        ("{ n: integer }", "{ halff: integer }", "{ n: { value: 8 } }", "tool.schema", "did you mean `half`?"),
         ("{ n: integer }", "{ half: [integer] }", "{ n: { value: 8 } }", "tool.schema", "lists as `[integer]`"),
         ("{ n: integer }", "{ half: integer }", "{ n: { value: -8 } }", "tool.arguments", "the minimum of 0"),
         (

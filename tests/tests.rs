@@ -39,3 +39,5 @@ mod secrets;
 mod stores;
 /// Tools: what is called, kept, killed and asked about.
 mod tools;
+/// Each step type with what is wrong.
+mod wrong_steps;

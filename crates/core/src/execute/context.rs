@@ -20,6 +20,7 @@ use crate::journal::Journal;
 use crate::ports::Ports;
 use crate::secrets::Secrets;
 use crate::seed::Key;
+use crate::signature::Port;
 use crate::step::Effect;
 use crate::value::Value;
 use crate::variable::Operation;
@@ -264,7 +265,7 @@ impl<'a> StepCx<'a> {
     /// `variable.unset` when it has no default and nothing has written it.
     pub fn variable(&self, name: &str) -> Result<Value, StepError> {
         let place = self.variable_place(name)?;
-        self.state.variables()[place].clone().ok_or_else(|| unset(name))
+        self.state.variables()[place].clone().ok_or_else(|| self.unset(place))
     }
 
     /// Writes a variable that the step's signature names.
@@ -283,13 +284,20 @@ impl<'a> StepCx<'a> {
         // Taken, not copied: a list that grows item by item would otherwise be copied each time.
         let held = variables[place].take();
         if held.is_none() && operation.reads() {
-            return Err(unset(name));
+            return Err(self.unset(place));
         }
         let value_type = &self.home.variables[place].value_type;
         let written = operation.apply(held.unwrap_or_default(), value, value_type);
         variables[place] =
             Some(written.map_err(|e| StepError::new("step.type", format!("variable `{name}`: {e}")))?);
         Ok(())
+    }
+
+    fn unset(&self, place: usize) -> StepError {
+        let Port { name, value_type, .. } = &self.home.variables[place];
+        let message = format!("nothing has written the variable `{name}` ({value_type}), and it has no default");
+        StepError::new("variable.unset", message)
+            .help("give it a default under `variables:`, or write it on every way to this step")
     }
 
     fn variable_place(&self, name: &str) -> Result<usize, StepError> {
@@ -529,12 +537,6 @@ impl<'a> StepCx<'a> {
         };
         Ok(FlowRun { run: Arc::clone(self.run), flow: Arc::clone(flow), inputs, frame })
     }
-}
-
-fn unset(name: &str) -> StepError {
-    let message = format!("nothing has written the variable `{name}`, and it has no default");
-    StepError::new("variable.unset", message)
-        .help("give it a default under `variables:`, or write it on every way to this step")
 }
 
 /// An outcome for the journal.
