@@ -205,7 +205,14 @@ mod tests {
     }
 
     fn ports(ports: &[(&str, &str)]) -> Vec<Port> {
-        ports.iter().map(|(name, word)| Port::new(*name, Type::from_word(word).unwrap())).collect()
+        let type_of = |word: &str| match word.strip_prefix('[').and_then(|item| item.strip_suffix(']')) {
+            Some(item) => Type::list(Type::from_word(item).unwrap()),
+            None => match word.strip_suffix('?') {
+                Some(word) => Type::from_word(word).unwrap().nullable(),
+                None => Type::from_word(word).unwrap(),
+            },
+        };
+        ports.iter().map(|(name, word)| Port::new(*name, type_of(word))).collect()
     }
 
     fn refused(listed: &Listed, arguments: &[(&str, &str)], results: &[(&str, &str)]) -> String {
