@@ -34,7 +34,9 @@ pub(crate) fn property(port: &Port) -> Value {
     if let Some(doc) = &port.doc {
         schema.insert("description".to_owned(), doc.as_str().into());
     }
-    if let Some(default) = port.default.as_ref().and_then(|default| default.to_json().ok()) {
+    if port.secret {
+        schema.insert("writeOnly".to_owned(), true.into());
+    } else if let Some(default) = port.default.as_ref().and_then(|default| default.to_json().ok()) {
         schema.insert("default".to_owned(), default);
     }
     schema.into()
