@@ -226,6 +226,27 @@ fn a_flow_with_lent_functions_does_not_run_by_itself() {
 }
 
 #[test]
+fn the_python_of_the_readme_runs_a_document() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return;
+    }
+    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
+    let (_, wayflow) = readme.split_once("## Coming from WayFlow").unwrap();
+    let code = wayflow.split_once("```python\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let sandbox = Sandbox::new();
+    sandbox.write("exported.yaml", std::fs::read(repository("tests/agentspec/tool_that_is_lent.yaml")).unwrap());
+    let mut python = Command::new("python3");
+    python
+        .args(["-c", code])
+        .env("FLOWRUN", env!("CARGO_BIN_EXE_flowrun"))
+        .env("PYTHONPATH", repository("examples"));
+    let ran = python.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(sandbox.path(".")).output().unwrap();
+    let (said, wrong) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{said}{wrong}");
+    assert_eq!(said.trim(), "{'twice': 4}", "{wrong}");
+}
+
+#[test]
 fn the_python_example_runs() {
     if Command::new("python3").arg("--version").output().is_err() {
         return;

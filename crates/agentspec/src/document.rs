@@ -234,7 +234,10 @@ pub(crate) struct Secret {
 
 /// The environment variable that gives what is referred to as `id`.
 fn variable_of(id: &str) -> String {
-    id.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+    let named: String =
+        id.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    // No shell sets a variable whose name begins with a digit.
+    if named.starts_with(|c: char| c.is_ascii_digit()) { format!("_{named}") } else { named }
 }
 
 /// The fields that exporters leave out and refer to as `ID.FIELD`.
@@ -303,6 +306,7 @@ mod tests {
     #[test]
     fn a_sensitive_value_has_a_variable() {
         assert_eq!(variable_of("my-llm.api_key"), "MY_LLM_API_KEY");
+        assert_eq!(variable_of("7d8e-f.api_key"), "_7D8E_F_API_KEY");
         assert!(is_sensitive("a.b.api_key") && !is_sensitive("api_key") && !is_sensitive("a.name"));
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 fn no_line_is_wider_than_the_terminal() {
     let registry = flowrun_steps::registry();
     for width in [NARROWEST, WIDEST] {
-        for line in plain::list(&registry, width).lines() {
+        for line in plain::list(registry.iter(), width).lines() {
             assert!(line.chars().count() <= width, "{line}");
         }
         for step in registry.iter() {
