@@ -17,6 +17,10 @@ use crate::texts::{Holes, variables};
 const GENERATED: &str = "generated_text";
 const OUTPUT: &str = "output";
 
+/// What a prompt template calls the conversation so far, and the input of the step that it is here.
+const HISTORY: &str = "__CHAT_HISTORY__";
+const OUR_HISTORY: &str = "chat_history";
+
 /// Fields of a prompt template that change nothing where they are empty.
 const EMPTY_ONLY: &[&str] = &["output_parser", "pre_rendering_transforms", "post_rendering_transforms", "tools"];
 
@@ -39,7 +43,7 @@ impl<'a> Importer<'a> {
             draft.takes_typed(&hole.variable, &hole.name);
         }
         let inputs = hole_ports(&holes, &template.span);
-        let outputs = self.generated(c, GENERATED, &mut draft);
+        let outputs = self.generated(c, GENERATED, None, &mut draft);
         Some(Reading::new(inputs, outputs, draft))
     }
 
@@ -68,7 +72,10 @@ impl<'a> Importer<'a> {
             }
         };
         draft.config.set("model", model?);
-        let outputs = self.generated(c, OUTPUT, &mut draft);
+        let asked = object.and_then(|entry| self.doc.resolve(&entry.value)?.entry("response_format"));
+        let asked = asked.filter(|entry| entry.value.kind != NodeKind::Null);
+        let form = asked.and_then(|entry| self.doc.property(self.doc.resolve(&entry.value)?));
+        let outputs = self.generated(c, OUTPUT, form, &mut draft);
         Some(Reading::new(inputs?, outputs, draft))
     }
 
@@ -102,8 +109,14 @@ impl<'a> Importer<'a> {
     }
 
     /// The outputs of a prompt: one text is the reply as it comes, all else has a form that the model is asked for.
-    fn generated(&self, c: Component<'a>, usual: &str, draft: &mut Draft) -> Vec<Property> {
-        let declared = self.doc.properties(c, "outputs");
+    fn generated(
+        &self,
+        c: Component<'a>,
+        usual: &str,
+        form: Option<Property>,
+        draft: &mut Draft,
+    ) -> Vec<Property> {
+        let declared = self.doc.properties(c, "outputs").or_else(|| form.map(|form| vec![form]));
         let outputs = declared.unwrap_or_else(|| vec![Property::new(usual, Shape::string(), &c.span.clone())]);
         match outputs.as_slice() {
             [only] if only.shape == Shape::string() => {
@@ -111,7 +124,7 @@ impl<'a> Importer<'a> {
             }
             [] => {}
             fields => {
-                let forms = fields.iter().map(|field| (field.title.clone(), form(field)));
+                let forms = fields.iter().map(|field| (field.title.clone(), self::form(field)));
                 draft.config.set("fields", Json::Object(forms.collect()));
             }
         }
@@ -141,6 +154,13 @@ impl<'a> Importer<'a> {
         let mut inputs: Option<Vec<Property>> = Some(Vec::new());
         let mut messages = Vec::new();
         for message in self.doc.list(prompt, "messages") {
+            if self.doc.resolve(message).is_some_and(stands_for_the_history) {
+                match self.history(prompt, message, &messages, draft) {
+                    Some(port) => inputs.iter_mut().for_each(|all| all.push(port.clone())),
+                    None => inputs = None,
+                }
+                continue;
+            }
             let Some((role, content)) = self.message(prompt, message) else {
                 inputs = None;
                 continue;
@@ -166,6 +186,27 @@ impl<'a> Importer<'a> {
             self.generation_setting(entry, draft);
         }
         inputs
+    }
+
+    /// The input for the conversation so far, which stands behind the instructions.
+    fn history(
+        &self,
+        prompt: Component<'a>,
+        at: &'a Node,
+        before: &[Node],
+        draft: &mut Draft,
+    ) -> Option<Property> {
+        let instructs = |message: &Node| message.get("role").and_then(Node::as_str) == Some("system");
+        let again = draft.inputs.iter().any(|taken| taken.node == HISTORY);
+        if again || !before.iter().all(instructs) {
+            let what =
+                format!("the conversation of `{}` stands once, behind the system's messages alone", prompt.name());
+            self.doc.error(codes::UNSUPPORTED, what, &crate::document::first_line(&at.span));
+            return None;
+        }
+        draft.config.set(OUR_HISTORY, true);
+        draft.takes(OUR_HISTORY, HISTORY);
+        Some(Property::new(HISTORY, Shape::array(Shape::any()), &at.span))
     }
 
     /// The role and the text of a message.
@@ -215,6 +256,15 @@ impl<'a> Importer<'a> {
             }
         }
     }
+}
+
+/// Whether a message is empty, as the one is in whose place the conversation so far comes.
+fn stands_for_the_history(message: &Node) -> bool {
+    let none = |node: Option<&Node>| node.is_none_or(|n| n.kind == NodeKind::Null);
+    let empty = |node: Option<&Node>| none(node) || node.and_then(Node::items).is_some_and(<[Node]>::is_empty);
+    message.get("role").and_then(Node::as_str) == Some("user")
+        && empty(message.get("contents"))
+        && none(message.get("content"))
 }
 
 /// The form of an output as the model is asked for it.
