@@ -18,7 +18,7 @@ use serde::Deserialize;
 use crate::template::inputs_of;
 
 const OUTPUT: &str = "chat_history";
-/// The names by which the text reads the messages: ours, and that of WayFlow.
+/// The names by which the text reads the messages: ours, and that of other programs.
 const MESSAGES: [&str; 2] = ["messages", OUTPUT];
 
 /// Gives messages of the conversation, in the order in which they were said: as a text, or as a list for the
