@@ -13,6 +13,7 @@ pub(crate) fn run_file() -> RunFile {
         forked: None,
         items_from: 0,
         mark: String::new(),
+        files: BTreeMap::new(),
         options: Map::new(),
         identity: "x".into(),
         started: 0,
