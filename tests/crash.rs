@@ -97,8 +97,9 @@ fn a_file_that_was_given_must_be_the_same_or_be_accepted() {
         "{ type: filter_rows, where: \"id > 0\", with: { table: inputs.rows } }",
     );
     sandbox.write("flow.yaml", flow);
-    let ids =
-        |n: u64| (1..=40).map(|id| format!("{{\"id\": {}}}\n", if id == 40 { n } else { id })).collect::<String>();
+    let ids = |n: u64| {
+        (1..=40).map(|id| format!("{{\"id\": {}}}", if id == 40 { n } else { id })).collect::<Vec<_>>().join("\n")
+    };
     sandbox.write("rows.jsonl", ids(40));
     kill(started(&sandbox, &["flow.yaml", "-i", "rows=rows.jsonl"], 15));
     sandbox.write("rows.jsonl", ids(41));

@@ -1,6 +1,5 @@
 //! Runs that are kept: gone on with, changed, listed, removed. What is done to them by force stands in `crash.rs`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -196,7 +195,7 @@ fn failed_items_are_told_and_run_again() {
 fn runs_are_listed_shown_compacted_and_removed() {
     let mock = Mock::start(slow(20.0));
     let sandbox = killed(&mock);
-    assert_snapshot!(said(&sandbox, &sandbox.must_run(["runs"])), @"ID   killed                 N items                      N  ask");
+    assert_snapshot!(said(&sandbox, &sandbox.must_run(["runs"])), @"ID   killed               N items                                      –       N  ask");
     assert_snapshot!(said(&sandbox, &sandbox.must_run(["show"])), @r#"
     ask  run ID  seed 0  killed N
       flow     flow.yaml

@@ -40,38 +40,39 @@ pub(super) struct MapRows {
     target: bool,
 }
 
+/// How an item ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Accepted,
+    Rejected,
+    Failed,
+}
+
 /// How the items of one map ended, in a byte each: a journal may hold millions.
 #[derive(Default)]
-struct Ends(Vec<u8>);
+struct Ends(Vec<Option<End>>);
 
 impl Ends {
-    const WELL: u8 = 1;
-    const FAILED: u8 = 2;
-    const REJECTED: u8 = 3;
-
-    fn of(failed: bool, rejected: bool) -> u8 {
-        match (failed, rejected) {
-            (true, _) => Self::FAILED,
-            (_, true) => Self::REJECTED,
-            _ => Self::WELL,
-        }
-    }
-
     /// The last word on an item counts.
-    fn set(&mut self, index: u64, end: u8) {
+    fn set(&mut self, index: u64, failed: bool, rejected: bool) {
+        let end = match (failed, rejected) {
+            (true, _) => End::Failed,
+            (_, true) => End::Rejected,
+            _ => End::Accepted,
+        };
         let at = usize::try_from(index).unwrap_or(usize::MAX);
         if self.0.len() <= at {
-            self.0.resize(at.saturating_add(1), 0);
+            self.0.resize(at.saturating_add(1), None);
         }
-        self.0[at] = end;
+        self.0[at] = Some(end);
     }
 
-    fn count(&self, end: u8) -> u64 {
-        self.0.iter().filter(|e| **e == end).count() as u64
+    fn count(&self, end: End) -> u64 {
+        self.0.iter().filter(|e| **e == Some(end)).count() as u64
     }
 
     fn all(&self) -> u64 {
-        self.0.iter().filter(|e| **e != 0).count() as u64
+        self.0.iter().flatten().count() as u64
     }
 }
 
@@ -132,13 +133,13 @@ pub(super) fn rows_of(folder: &Path) -> Result<Rows, JournalError> {
                 ended.insert(map.to_owned(), Ends::default());
             }
             if let Some(ends) = ended.get_mut(map) {
-                ends.set(index, Ends::of(failed, rejected));
+                ends.set(index, failed, rejected);
             }
         }
         Record::Begun { .. } | Record::Ended { .. } => {}
     })?;
     for (map, ends) in ended {
-        let [well, failed, rejected] = [Ends::WELL, Ends::FAILED, Ends::REJECTED].map(|end| ends.count(end));
+        let [well, failed, rejected] = [End::Accepted, End::Failed, End::Rejected].map(|end| ends.count(end));
         rows.held.items += well + failed + rejected;
         rows.held.failed += failed;
         // Items of maps within items are part of those.
@@ -186,8 +187,9 @@ pub(super) fn list(as_json: bool) -> Result<(), Stop> {
             Ok((flow, rows)) => (items_in_words(&rows), failed_in_words(&rows), flow),
             Err(problem) => ("?".to_owned(), String::new(), problem),
         };
-        // Writing to a string cannot fail. No model has a price yet, so nothing is known of what it cost.
-        let _ = writeln!(text, "{id:<6} {status:<9} {items:>24}  {failed:<14} cost –  {age:>12}  {flow}");
+        let cost = cost_in_words(found);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{id:<6} {status:<9} {items:>24}  {failed:<14} {cost:>28}  {age:>12}  {flow}");
     }
     if text.is_empty() {
         text.push_str("no run is kept here\n");
@@ -211,6 +213,18 @@ fn items_in_words(rows: &Rows) -> String {
             let what = if rows.maps.values().all(|map| map.target) { "accepted" } else { "items" };
             format!("{} of {} {what}", thousands(done), thousands(asked))
         }
+    }
+}
+
+/// What a run used, as far as it has said so: nothing here knows prices.
+fn cost_in_words(found: &Found) -> String {
+    let usage = found.state.as_ref().map(|state| &state.usage);
+    let number = |name| usage.and_then(|usage| usage[name].as_u64()).unwrap_or(0);
+    let (calls, tokens) = (number("calls"), number("input_tokens") + number("output_tokens"));
+    match (calls, tokens) {
+        (0, 0) => "–".to_owned(),
+        (_, 0) => plural(calls, "call"),
+        _ => format!("{}, {}", plural(calls, "call"), plural(tokens, "token")),
     }
 }
 

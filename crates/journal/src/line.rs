@@ -12,6 +12,7 @@ const TAIL_END: &str = "\"}\n";
 
 /// A record as it is written. Exactly one of `journal`, `effect`, `item`, `map`, `begun` and `ended` is there.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own that is there or not")]
 pub(crate) struct Line<'a> {
     /// The first line: the format.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use flowrun_core::journal::ItemRecord;
 use flowrun_journal::{Found, Record, Status, StepEnd, costs, scan};
 
-use super::{Ends, age_in_words, locate, stopped};
+use super::{End, Ends, age_in_words, locate, stopped};
 use crate::commands::run::given_again;
 use crate::commands::{Stop, print_out};
 use crate::render::{plural, thousands};
@@ -107,7 +107,7 @@ fn visits_of(found: &Found) -> Result<Vec<Visit>, Stop> {
                 visit.effects.entry(way).or_default().insert(fingerprint(key));
             }
             Record::Item { index, failed, rejected, .. } if address == at => {
-                visit.items.set(index, Ends::of(failed, rejected));
+                visit.items.set(index, failed, rejected);
             }
             Record::Map { asked, target, .. } if address == at => {
                 (visit.asked, visit.target) = (Some(asked), target);
@@ -175,14 +175,14 @@ impl Visit {
             0 => String::new(),
             n => format!(", {} {what}", thousands(n)),
         };
-        let failed = number(Ends::FAILED, "failed");
+        let failed = number(End::Failed, "failed");
         let asked = self.asked.map(|asked| format!(" of {}", thousands(asked))).unwrap_or_default();
         if self.target {
-            let accepted = self.items.count(Ends::WELL).min(self.asked.unwrap_or(u64::MAX));
+            let accepted = self.items.count(End::Accepted).min(self.asked.unwrap_or(u64::MAX));
             return format!(
                 "{}{asked} accepted{}{failed}",
                 thousands(accepted),
-                number(Ends::REJECTED, "rejected")
+                number(End::Rejected, "rejected")
             );
         }
         format!("{}{asked} items{failed}", thousands(self.items.all()))
