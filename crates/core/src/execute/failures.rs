@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn where_none_can_be_written_they_stay_in_memory() {
-        let mut failures = Failures { in_memory: 100, ..Failures::default() };
+        let mut failures = Failures::default();
+        failures.in_memory = 100;
         // A file is no folder.
         failures.spill_to(std::env::current_exe().unwrap());
         for n in 0..5 {
