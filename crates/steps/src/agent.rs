@@ -35,6 +35,7 @@ const OUTPUT: &str = "output";
 /// run that goes on later repeats none of them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the step")]
 pub(crate) struct Agent {
     /// The model, by its name under `models:`.
     model: String,
