@@ -21,7 +21,7 @@ const DEEPEST: usize = 32;
 const MOST_MEMBERS: usize = 100;
 
 /// Characters that no title has.
-const FORBIDDEN: &[char] = &['.', ',', '{', '}', ' ', '\n', '\'', '"'];
+pub(crate) const FORBIDDEN: &[char] = &['.', ',', '{', '}', ' ', '\n', '\'', '"'];
 
 /// A port, a variable or a column.
 #[derive(Clone, Debug)]
@@ -151,6 +151,9 @@ impl<'a> Document<'a> {
         if let Some(values) = node.get("enum").and_then(Node::items).filter(|items| !items.is_empty()) {
             shape.one_of = Some(values.iter().map(Node::to_value).collect());
         }
+        let bound = |key: &str| node.get(key).and_then(|bound| bound.to_value().as_f64());
+        shape.minimum = bound("minimum");
+        shape.maximum = bound("maximum");
         Some(shape)
     }
 

@@ -67,7 +67,11 @@ impl<'a> Importer<'a> {
         };
         let mut rest = Config::new(&first_line(c.name_span()));
         for entry in config.entries().unwrap_or_default().iter().filter(|e| &*e.key != "type") {
-            rest.put(&entry.key, entry.value.clone());
+            rest.put(&entry.key, self.own_value(&entry.value));
+        }
+        if let Some(flow) = c.own("flow") {
+            let inner = self.doc.component(flow, "flow", &crate::component::FLOWS).and_then(|flow| self.flow(flow))?;
+            rest.set("flow", inner.name.as_str());
         }
         let name = self.define_tool(c, kind, rest, &inputs, Some(&outputs));
         Some((name, inputs, outputs))
@@ -113,9 +117,10 @@ impl<'a> Importer<'a> {
             name: Spanned::new(name.clone(), first_line(c.name_span())),
             kind: Spanned::new(kind.to_owned(), first_line(c.span)),
             description: c.description(),
-            arguments: Some(inputs.iter().map(port).collect()),
-            results: outputs.map(|outputs| outputs.iter().map(port).collect()),
-            idempotent: None,
+            // A flow says itself what it takes and gives.
+            arguments: (kind != "flow").then(|| inputs.iter().map(port).collect()),
+            results: outputs.filter(|_| kind != "flow").map(|outputs| outputs.iter().map(port).collect()),
+            idempotent: c.own("idempotent").map(|said| said.to_value().is_truthy()),
             confirm: None,
             config: config.finish(),
             span: first_line(c.name_span()),
