@@ -8,15 +8,18 @@ use std::sync::Arc;
 use flowrun::agentspec::{ExportOptions, ImportOptions, codes, export, import, to_json, to_yaml};
 use flowrun::core::compile::compile;
 use flowrun::core::diagnostics::Diagnostics;
+use flowrun::core::feeds::Feeds;
 use flowrun::core::flow::{Compiled, Flow, FlowStep};
 use flowrun::core::spec::FlowSpec;
 use flowrun::core::table::to_list;
 use flowrun::core::value::Value;
 use flowrun::yaml::{ParseOptions, parse};
+use insta::assert_snapshot;
 use serde_json::{Map, Value as Json};
 
+use crate::agentspec;
 use crate::engine::conformance::{Expected, runs_to};
-use crate::support::{Engine, Web, registry, repository, yaml_files};
+use crate::support::{Engine, Sandbox, Web, registry, repository, yaml_files};
 
 /// The steps of the library that neither Agent Spec nor `WayFlow` has. Those of a program's own are no library's.
 const OWN: &[&str] = &[
@@ -51,15 +54,16 @@ fn native(text: &str, folder: &Path) -> Result<Native, Diagnostics> {
 
 /// Sensitive values, as the environment would give them.
 fn environment(variable: &str) -> Option<String> {
-    let (_, field) = ["_SENSITIVE_HEADERS", "_COOKIES"].iter().find_map(|end| variable.split_at_checked(variable.len().checked_sub(end.len())?).filter(|(_, v)| v == end))?;
-    Some(
-        match field {
-            "_COOKIES" => r#"{"session": "{{ name }}", "theme": "dark"}"#,
-            _ if variable.starts_with("WEATHER") => r#"{"Authorization": "Bearer none"}"#,
-            _ => r#"{"Authorization": "Bearer {{ name }}"}"#,
-        }
-        .to_owned(),
-    )
+    let given = if variable.ends_with("_COOKIES") {
+        r#"{"session": "{{ name }}", "theme": "dark"}"#
+    } else if variable.starts_with("WEATHER") && variable.ends_with("_SENSITIVE_HEADERS") {
+        r#"{"Authorization": "Bearer none"}"#
+    } else if variable.ends_with("_SENSITIVE_HEADERS") {
+        r#"{"Authorization": "Bearer {{ name }}"}"#
+    } else {
+        return None;
+    };
+    Some(given.to_owned())
 }
 
 fn back(text: &str, folder: &Path) -> Result<Native, Diagnostics> {
@@ -72,12 +76,19 @@ fn back(text: &str, folder: &Path) -> Result<Native, Diagnostics> {
     Ok(Native { spec, compiled })
 }
 
-/// The types of all steps of a flow and of those below it.
-fn types(flow: &Arc<Flow>) -> BTreeSet<String> {
+/// The types of steps of a flow, and of those below it, that no document has.
+fn own_types(flow: &Arc<Flow>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut ahead = vec![Arc::clone(flow)];
     while let Some(flow) = ahead.pop() {
-        found.extend(flow.steps.iter().map(|step| step.step_type.to_owned()));
+        found.extend(
+            flow.steps.iter().map(|step| step.step_type.to_owned()).filter(|kind| OWN.contains(&kind.as_str())),
+        );
+        // Nothing leads back to the start of a document.
+        let first = &flow.steps[0];
+        if first.step_type == "start" && !Feeds::new(&flow).before(0).is_empty() {
+            found.insert("start".to_owned());
+        }
         ahead.extend(flow.steps.iter().flat_map(FlowStep::inner_flows).cloned());
         ahead.extend(flow.providers.iter().filter_map(|provider| provider.flow().cloned()));
     }
@@ -86,8 +97,7 @@ fn types(flow: &Arc<Flow>) -> BTreeSet<String> {
 
 /// Makes a document of a flow. Where it needs steps of our own, the error names just these, and keeping them is asked for.
 fn document(native: &Native) -> Json {
-    let own: BTreeSet<String> =
-        types(&native.compiled.flow).into_iter().filter(|kind| OWN.contains(&kind.as_str())).collect();
+    let own = own_types(&native.compiled.flow);
     let plain = export(&native.spec, &native.compiled, &ExportOptions::default());
     match plain {
         Ok(exported) => {
@@ -151,6 +161,26 @@ fn every_rule_holds_of_what_comes_back() {
     assert!(broken.is_empty(), "the rules above are those of {broken:#?}");
 }
 
+#[test]
+fn every_document_comes_back() {
+    let mut broken = Vec::new();
+    for (path, text, expected) in agentspec::documents() {
+        let Ok(imported) = agentspec::read(&path, &text) else { continue };
+        let Ok(compiled) = compile(&imported.spec, &registry()) else { continue };
+        let native = Native { spec: imported.spec, compiled };
+        let check = || {
+            let document = document(&native);
+            returned(&document, Path::new("."));
+            let yaml = to_yaml(&document);
+            runs_to(&|| back(&yaml, Path::new(".")).unwrap().compiled, Expected::read(&expected));
+        };
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_err() {
+            broken.push(path.file_name().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    assert!(broken.is_empty(), "the documents above are {broken:#?}");
+}
+
 /// What a flow gives by itself, its models offline.
 fn given(compiled: Compiled, folder: &Path) -> Json {
     let outputs = Engine::new(compiled, folder).answers(vec!["north".into()]).run(BTreeMap::new());
@@ -176,10 +206,57 @@ fn every_flow_gives_what_it_gave() {
     assert!(broken.is_empty(), "the flows above are {broken:#?}");
 }
 
-#[test]
-fn the_same_flow_gives_the_same_document() {
-    let path = repository("flows/justify.yaml");
+/// What the program says of a flow when it is asked for a document.
+fn written(name: &str) -> String {
+    let path = repository(&format!("flows/{name}.yaml"));
     let text = std::fs::read_to_string(&path).unwrap();
-    let made = || to_yaml(&document(&native(&text, path.parent().unwrap()).unwrap_or_else(|e| panic!("{e}"))));
-    assert_eq!(made(), made());
+    let native = native(&text, path.parent().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+    to_yaml(&document(&native))
+}
+
+#[test]
+fn documents_are_what_people_expect() {
+    for name in ["tour/branch", "tour/input_message", "tour/map", "tour/parallel"] {
+        assert_snapshot!(name.replace('/', "_"), written(name));
+    }
+    assert_eq!(written("justify"), written("justify"), "the same flow gives the same document");
+}
+
+#[test]
+fn the_command_writes_a_document_that_is_checked_and_run() {
+    let sandbox = Sandbox::with_flows();
+    let refused = sandbox.run(["export", "flows/justify.yaml"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
+    for own in ["`seed_data` is a `read_table`", "`structured` is a `synthesize`", "`export` is a `write_table`"] {
+        assert!(refused.stderr.contains(own), "{own} in {}", refused.stderr);
+    }
+    for format in ["yaml", "json"] {
+        let target = format!("made/justify.{format}");
+        let ran =
+            sandbox.must_run(["export", "--keep-custom", "--format", format, "-o", &target, "flows/justify.yaml"]);
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+        let checked = sandbox.must_run(["check", "--base-dir", "flows", &target]);
+        assert!(checked.stderr.contains("fine (3 flows"), "{}", checked.stderr);
+    }
+    let printed = sandbox.must_run(["export", "--keep-custom", "flows/justify.yaml"]);
+    assert_eq!(printed.stdout, sandbox.read("made/justify.yaml"));
+    assert!(printed.stdout.contains("agentspec_version: \"25.4.2\""), "{}", printed.stdout);
+    let newer = ["export", "--keep-custom", "--agentspec-version", "26.3.1", "flows/justify.yaml"];
+    assert!(sandbox.must_run(newer).stdout.contains("agentspec_version: \"26.3.1\""));
+}
+
+#[test]
+fn a_secret_never_stands_in_a_document() {
+    let sandbox = Sandbox::new().env("SOME_KEY", "sk-very-secret").env("SOME_TOKEN", "also-secret");
+    let flow = "flow: asks\nmodels: { writer: { base_url: https://models.example/v1, api_key: \"${SOME_KEY}\" } }\nsteps:\n  \
+                look: { type: http, url: https://api.example, sensitive_headers: { A: \"${SOME_TOKEN}\" }, cookies: { c: \"${SOME_TOKEN}\" } }\n  \
+                ask: { type: prompt, model: writer, template: Say. }\n";
+    sandbox.write("asks.yaml", flow);
+    let ran = sandbox.must_run(["export", "asks.yaml"]);
+    for secret in ["sk-very-secret", "also-secret"] {
+        assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "{}{}", ran.stdout, ran.stderr);
+    }
+    for variable in ["WRITER_API_KEY", "ASKS_LOOK_SENSITIVE_HEADERS", "ASKS_LOOK_COOKIES"] {
+        assert!(ran.stderr.contains(variable), "{variable} in {}", ran.stderr);
+    }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Dissolved {
     /// Nodes that read a variable for one input: its name.
     pub(crate) reads: HashMap<usize, String>,
     /// Nodes that stand for an edge with a bound.
-    bounds: HashMap<usize, Spanned<Count>>,
+    bounds: HashMap<usize, Option<Spanned<Count>>>,
     /// Nodes that compute which branch a step takes, by that step.
     pub(crate) conditions: HashMap<usize, usize>,
     /// An end that the last edges stand for.
@@ -36,16 +36,19 @@ impl Dissolved {
             match member.c.kind {
                 "PluginReadVariableNode" if member.c.own("reads_for").is_some() => {
                     let name = member.c.node.get("variable").and_then(|v| v.get("title")).and_then(Node::as_str);
-                    let alone = draught.data.iter().flatten().filter(|edge| edge.from == Origin::Node(n)).all(|edge| {
-                        let same = |other: &&Data| other.to == edge.to && other.input == edge.input;
-                        draught.data.iter().flatten().filter(same).count() == 1
-                    });
+                    let alone =
+                        draught.data.iter().flatten().filter(|edge| edge.from == Origin::Node(n)).all(|edge| {
+                            let same = |other: &&Data| other.to == edge.to && other.input == edge.input;
+                            draught.data.iter().flatten().filter(same).count() == 1
+                        });
                     if let Some(name) = name.filter(|_| alone && leads.contains_key(&(n, NEXT.to_owned()))) {
                         found.reads.insert(n, name.to_owned());
                     }
                 }
                 "BranchingNode" => {
-                    if let Some(count) = member.c.own("max_trials").and_then(bound) {
+                    let endless = member.c.own("endless").is_some().then_some(None);
+                    let count = member.c.own("max_trials").and_then(bound).map(Some).or(endless);
+                    if let Some(count) = count {
                         let both = ["again", "default"].iter().all(|b| leads.contains_key(&(n, (*b).to_owned())));
                         if both {
                             found.bounds.insert(n, count);
@@ -66,10 +69,15 @@ impl Dissolved {
             found.end = None;
         }
         // An edge with a bound leads back to a step.
-        let wrong: Vec<usize> = found.bounds.keys().copied().filter(|n| {
-            let again = leads.get(&(*n, "again".to_owned())).map(|to| found.through(*to, leads));
-            again.is_none_or(|to| found.bounds.contains_key(&to) || found.end == Some(to))
-        }).collect();
+        let wrong: Vec<usize> = found
+            .bounds
+            .keys()
+            .copied()
+            .filter(|n| {
+                let again = leads.get(&(*n, "again".to_owned())).map(|to| found.through(*to, leads));
+                again.is_none_or(|to| found.bounds.contains_key(&to) || found.end == Some(to))
+            })
+            .collect();
         for n in wrong {
             found.bounds.remove(&n);
         }
@@ -121,7 +129,12 @@ impl Dissolved {
             return Target::Step(step("end".to_owned()));
         }
         match self.bounds.get(&n) {
-            Some(max_trials) if deepest > 0 => {
+            // A flow that never ends has an end in a document, to which nothing ever leads.
+            Some(None) if deepest > 0 => {
+                let again = leads.get(&(n, "again".to_owned())).copied().unwrap_or(n);
+                self.target_within(again, leads, span, name, deepest - 1)
+            }
+            Some(Some(max_trials)) if deepest > 0 => {
                 let lead = |branch: &str| leads.get(&(n, branch.to_owned())).copied().unwrap_or(n);
                 Target::Retry {
                     step: step(name(self.through(lead("again"), leads))),
@@ -182,6 +195,11 @@ impl<'a> Importer<'a> {
                 let all = items.iter().map(|item| Some(Spanned::new(reference(item)?, first_line(&item.span))));
                 WireKind::Latest(all.collect::<Option<_>>()?)
             }
+            NodeKind::Map(_) if let (Some(latest), Some(name)) = (node.get("latest"), node.get("otherwise")) => {
+                let items = latest.items().unwrap_or_default().iter();
+                let all = items.map(|item| Some(Spanned::new(reference(item)?, first_line(&item.span))));
+                WireKind::LatestOr(all.collect::<Option<_>>()?, name.as_str()?.to_owned())
+            }
             NodeKind::Map(_) => WireKind::Value(node.get("value")?.to_value()),
             _ => match reference(node) {
                 Some(found) => WireKind::Reference(found),
@@ -198,7 +216,11 @@ impl<'a> Importer<'a> {
     pub(crate) fn own_inputs(&self, members: &[Member<'a>], n: usize) -> Vec<&'a str> {
         let with = members[n].c.own("with");
         if let Some(node) = with.filter(|node| node.entries().is_none()) {
-            self.doc.error(codes::WRONG_FIELD, "`with` is a mapping from inputs to references", &first_line(&node.span));
+            self.doc.error(
+                codes::WRONG_FIELD,
+                "`with` is a mapping from inputs to references",
+                &first_line(&node.span),
+            );
         }
         with.and_then(Node::entries).unwrap_or_default().iter().map(|entry| &*entry.key).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use flowrun_core::cast::cast;
+use flowrun_core::cast::{cast, parse_scalar};
 use flowrun_core::diagnostics::{Diagnostic, Span};
 use flowrun_core::node::{Node, NodeKind};
 use flowrun_core::types::Type;
@@ -104,6 +104,13 @@ impl<'a> Document<'a> {
                 if value.is_null() {
                     shape = shape.or_null();
                 }
+                // What JSON has no type for is written as a text.
+                let value = match value.as_str() {
+                    Some(text) => {
+                        parse_scalar(text, &shape.to_type().without_null().kind).ok().flatten().unwrap_or(value)
+                    }
+                    None => value,
+                };
                 let fitted = Some(value).filter(|v| fits(v, &shape)).and_then(|v| cast(v, &loose(&shape)).ok());
                 if fitted.is_none() {
                     let message = format!("the default of `{title}` is no {}", shape.to_type());

@@ -437,8 +437,7 @@ impl<'i, 'a> Wirer<'i, 'a> {
         all.extend(draft.more.iter().filter(|b| !all.contains(b)).cloned().collect::<Vec<_>>());
         let mut targets = Vec::with_capacity(all.len());
         for branch in all {
-            let name =
-                |n: usize| self.entries.get(&n).unwrap_or(&self.draught.members[n].name).clone();
+            let name = |n: usize| self.entries.get(&n).unwrap_or(&self.draught.members[n].name).clone();
             let target = match self.leads.get(&(n, branch.clone())) {
                 Some(to) => self.dissolved.target(*to, &self.leads, &span, &name),
                 None => Target::Step(Spanned::new(self.open_branch(n, &branch), span.clone())),

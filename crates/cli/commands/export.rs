@@ -27,7 +27,9 @@ pub(super) fn export(registry: &Registry, args: &ExportArgs, screen: &Screen) ->
         DocumentFormat::Json => to_json(&exported.document),
     };
     match &args.output {
-        Some(path) => write(path, &text).map_err(|e| Stop::usage(format!("`{}` cannot be written: {e}", path.display()))),
+        Some(path) => {
+            write(path, &text).map_err(|e| Stop::usage(format!("`{}` cannot be written: {e}", path.display())))
+        }
         None => print_out(&text),
     }
 }

@@ -88,12 +88,16 @@ impl Exporter<'_> {
         if let Some(policy) = policy(get("retry"), get("timeout"), USUAL_TRIES) {
             map.insert("retry_policy".into(), policy);
             said.extend(["retry", "timeout"]);
-            self.needs("26.1.2", format!("the retries of the model `{name}`"), &flowrun_core::diagnostics::Span::none());
+            self.needs(
+                "26.1.2",
+                format!("the retries of the model `{name}`"),
+                &flowrun_core::diagnostics::Span::none(),
+            );
         }
         for entry in config.iter().filter(|entry| !said.contains(&&*entry.key)) {
             own.insert(entry.key.to_string(), self.without_secrets(id, &entry.value));
         }
-        carry(&mut map, own);
+        carry(&mut map, &own);
         map
     }
 
@@ -141,7 +145,7 @@ impl Exporter<'_> {
             };
             own.insert(entry.key.to_string(), value);
         }
-        carry(&mut map, own);
+        carry(&mut map, &own);
         map
     }
 
@@ -183,8 +187,10 @@ impl Exporter<'_> {
         let name = &spec.name.value;
         let kind = spec.kind.value.as_str();
         let mut map = plain_tool(if kind == "client" { "ClientTool" } else { "ServerTool" }, id, name, definition);
+        let mut beside = Map::new();
         if definition.confirm {
             map.insert("requires_confirmation".into(), json!(true));
+            beside.insert("confirm".into(), json!(true));
             self.needs("25.4.2", format!("the tool `{name}`, which is confirmed,"), &spec.name.span);
         }
         let mut own = Map::new();
@@ -199,11 +205,16 @@ impl Exporter<'_> {
             };
             own.insert(entry.key.to_string(), value);
         }
-        let mut beside = Map::new();
         if let Some(flow) = definition.tool.flow()
             && let Some(around) = spec.config.get("flow").and_then(Node::as_str).and_then(|name| env.flow(name))
         {
             beside.insert("flow".into(), self.flow(&around, flow));
+        }
+        let listed = [("arguments", spec.arguments.is_some()), ("results", spec.results.is_some())];
+        let unlisted: Vec<&str> = listed.iter().filter(|(_, is)| !is).map(|(what, _)| *what).collect();
+        if !unlisted.is_empty() && !["host", "client"].contains(&kind) {
+            // What the tool says itself.
+            beside.insert("unlisted".into(), json!(unlisted));
         }
         if !definition.idempotent {
             beside.insert("idempotent".into(), json!(false));
@@ -228,7 +239,9 @@ impl Exporter<'_> {
         let provider = flow.providers.iter().find(|provider| *provider.name == *written.name.value)?;
         let ProviderSource::Tool(definition) = &provider.source else { return None };
         let wanted = match &written.provider {
-            flowrun_core::spec::Provider::Tool { output, .. } => output.as_ref().map(|output| output.value.as_str()),
+            flowrun_core::spec::Provider::Tool { output, .. } => {
+                output.as_ref().map(|output| output.value.as_str())
+            }
             _ => None,
         };
         let port = definition.results.iter().find(|port| wanted.is_none_or(|name| port.name == name))?;
@@ -238,7 +251,7 @@ impl Exporter<'_> {
 }
 
 /// What no field of a component says.
-fn carry(map: &mut Map<String, Json>, own: Map<String, Json>) {
+fn carry(map: &mut Map<String, Json>, own: &Map<String, Json>) {
     if !own.is_empty() {
         map.insert("metadata".into(), json!({ "flowrun": { "config": own } }));
     }

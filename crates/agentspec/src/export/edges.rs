@@ -43,6 +43,8 @@ pub(crate) struct Place {
 /// A flow whose nodes are known, so that edges between them can be written.
 pub(crate) struct Nodes<'f> {
     pub(crate) flow: &'f Flow,
+    /// Its inputs, as the document has them.
+    pub(crate) inputs: Vec<Port>,
     pub(crate) start: Place,
     /// The nodes of the steps.
     pub(crate) steps: Vec<NodeOut>,
@@ -94,7 +96,7 @@ impl Nodes<'_> {
                 },
                 Feed::Visits(step) => own.push(format!("visits.{}", self.steps[*step].name)),
                 Feed::Input(place) => {
-                    let port = &self.flow.inputs[*place];
+                    let port = &self.inputs[*place];
                     edges.push((self.start.id.clone(), port.name.clone(), port.value_type.clone()));
                     own.push(format!("inputs.{}", port.name));
                 }
@@ -161,7 +163,8 @@ impl Nodes<'_> {
     /// An edge of data.
     pub(crate) fn data_edge(&mut self, from: &str, output: &str, to: &str, input: &str) {
         let id = format!("{}/data/{}", self.id, self.data.len() + 1);
-        let mut edge = super::node::component("DataFlowEdge", &id, &format!("{} to {}", last(from), last(to)), None);
+        let mut edge =
+            super::node::component("DataFlowEdge", &id, &format!("{} to {}", last(from), last(to)), None);
         edge.insert("source_node".into(), reference(from));
         edge.insert("source_output".into(), json!(output));
         edge.insert("destination_node".into(), reference(to));
@@ -172,7 +175,8 @@ impl Nodes<'_> {
     /// An edge of control.
     pub(crate) fn control_edge(&mut self, from: &str, branch: &str, to: &str) {
         let id = format!("{}/control/{}", self.id, self.control.len() + 1);
-        let mut edge = super::node::component("ControlFlowEdge", &id, &format!("{} to {}", last(from), last(to)), None);
+        let mut edge =
+            super::node::component("ControlFlowEdge", &id, &format!("{} to {}", last(from), last(to)), None);
         edge.insert("from_node".into(), reference(from));
         edge.insert("from_branch".into(), if branch == "next" { Json::Null } else { json!(branch) });
         edge.insert("to_node".into(), reference(to));
@@ -188,12 +192,16 @@ fn last(id: &str) -> &str {
 /// The property of an input that these types reach. Where one of them could not become what the step takes by the rules of
 /// Agent Spec, the document says nothing of its type; it is looked at when the value comes, as in the flow.
 pub(crate) fn input_property(title: &str, port: &Port, coming: &[(String, String, Type)]) -> Json {
-    let wanted = shape(&port.value_type);
-    let fits = coming.iter().all(|(_, _, of)| castable(&shape(of), &wanted));
-    if fits {
+    if fits(port, coming) {
         return super::properties::port(title, port);
     }
     property(title, &Type::any(), port.default.as_ref(), port.doc.as_deref())
+}
+
+/// Whether all that comes can become what a port takes, by the rules of Agent Spec.
+pub(crate) fn fits(port: &Port, coming: &[(String, String, Type)]) -> bool {
+    let wanted = shape(&port.value_type);
+    coming.iter().all(|(_, _, of)| castable(&shape(of), &wanted))
 }
 
 /// An entry under our own key, beside others of its kind.

@@ -3,12 +3,14 @@
 use flowrun_core::feeds::Feed;
 use flowrun_core::flow::UNNAMED_END;
 use flowrun_core::signature::Port;
+use flowrun_core::types::Type;
 use serde_json::{Map, Value as Json, json};
 
 use super::Exporter;
-use super::edges::{Fed, input_property, put_own};
+use super::edges::{Fed, fits, put_own};
 use super::flow::Draft;
 use super::node::component;
+use super::properties;
 
 /// An end.
 pub(crate) struct EndNode {
@@ -31,7 +33,7 @@ impl Exporter<'_> {
             let (id, name) = (node.id.clone(), node.name.clone());
             draft.ends.push(EndNode { step: Some(n), entry: id.clone(), id, name, branch });
         }
-        if !draft.feeds.last_steps().is_empty() {
+        if draft.ends.is_empty() || !draft.feeds.last_steps().is_empty() {
             let name = ["end", "end of the flow", "end 2"].into_iter().find(|name| flow.step(name).is_none());
             let name = name.unwrap_or("end of all").to_owned();
             let id = self.id(&format!("{}/{name}", draft.nodes.id));
@@ -41,6 +43,7 @@ impl Exporter<'_> {
 
     /// Writes the ends, and the data edges that lead to them.
     pub(crate) fn wire_ends(&mut self, draft: &mut Draft<'_>) {
+        let mut all = Vec::with_capacity(draft.ends.len());
         for place in 0..draft.ends.len() {
             let (id, name, branch) = {
                 let end = &draft.ends[place];
@@ -52,6 +55,15 @@ impl Exporter<'_> {
                 own.insert("step".into(), json!(false));
             }
             let ports = self.end_ports(draft, place, &mut own);
+            all.push((id, name, branch, own, ports));
+        }
+        for (place, (id, name, branch, own, ports)) in all.into_iter().enumerate() {
+            // An output is of one type at all ends.
+            let open = |port: &Port| draft.open_outputs.contains(&port.name);
+            let ports: Vec<Json> = ports
+                .iter()
+                .map(|port| if open(port) { opened(port) } else { properties::port(&port.name, port) })
+                .collect();
             let step = draft.ends[place].step;
             let doc = step.and_then(|n| draft.nodes.flow.steps[n].doc.clone());
             let mut map = component("EndNode", &id, &name, doc.as_deref());
@@ -67,7 +79,7 @@ impl Exporter<'_> {
     }
 
     /// What an end gives.
-    fn end_ports(&mut self, draft: &mut Draft<'_>, place: usize, own: &mut Map<String, Json>) -> Vec<Json> {
+    fn end_ports(&mut self, draft: &mut Draft<'_>, place: usize, own: &mut Map<String, Json>) -> Vec<Port> {
         let flow = draft.nodes.flow;
         let id = draft.ends[place].id.clone();
         let mut ports = Vec::with_capacity(flow.outputs.len());
@@ -109,18 +121,22 @@ impl Exporter<'_> {
             for (from, output, _) in &coming {
                 draft.nodes.data_edge(from, output, &id, &port.name);
             }
-            ports.push(input_property(&port.name, &described, &coming));
+            if !fits(&described, &coming) {
+                draft.open_outputs.insert(port.name.clone());
+            }
+            ports.push(described);
         }
         ports
     }
 }
 
+/// An output of which the document does not say the type.
+pub(crate) fn opened(port: &Port) -> Json {
+    properties::property(&port.name, &Type::any(), port.default.as_ref(), port.doc.as_deref())
+}
+
 /// What gives an end an output of the flow, and what it is where nothing does.
-fn end_feeds(
-    draft: &Draft<'_>,
-    place: usize,
-    output: usize,
-) -> (Vec<Feed>, Option<flowrun_core::value::Value>) {
+fn end_feeds(draft: &Draft<'_>, place: usize, output: usize) -> (Vec<Feed>, Option<flowrun_core::value::Value>) {
     let flow = draft.nodes.flow;
     let Some(n) = draft.ends[place].step else {
         return (draft.feeds.output(&draft.feeds.last_steps(), output), None);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use flowrun_core::feeds::{Feed, Feeds};
-use flowrun_core::flow::{Bound, Edge, Flow};
+use flowrun_core::flow::{Bound, Edge, Flow, FlowStep};
 use flowrun_core::node::NodeKind;
 use flowrun_core::signature::Port;
 use flowrun_core::spec::{FlowSpec, LimitsSpec, Provider, Reference, StepSpec, WireKind};
@@ -26,6 +26,8 @@ pub(crate) struct Draft<'f> {
     /// Where a step is entered, where that is not its own node.
     pub(crate) entries: Vec<Option<String>>,
     pub(crate) ends: Vec<EndNode>,
+    /// Outputs of which the document does not say the type.
+    pub(crate) open_outputs: HashSet<String>,
 }
 
 impl Exporter<'_> {
@@ -60,8 +62,15 @@ impl Exporter<'_> {
         let begins = flow.steps[0].signature.begins && feeds.before(0).is_empty();
         let start = if begins { flow.steps[0].name.to_string() } else { names.unique("start") };
         let start = Place { id: self.id(&format!("{id}/{start}")), name: start };
+        let mut inputs = flow.inputs.clone();
+        for port in &mut inputs {
+            if let Some(of) = self.input_types.get(&(key(flow), port.name.clone())) {
+                port.value_type = of.clone();
+            }
+        }
         let mut nodes = Nodes {
             flow,
+            inputs,
             start,
             steps: Vec::with_capacity(flow.steps.len()),
             providers: Vec::new(),
@@ -81,7 +90,8 @@ impl Exporter<'_> {
             nodes.steps.push(node);
         }
         let entries = vec![None; flow.steps.len()];
-        let mut draft = Draft { nodes, feeds, names, parts, entries, ends: Vec::new() };
+        let mut draft =
+            Draft { nodes, feeds, names, parts, entries, ends: Vec::new(), open_outputs: HashSet::new() };
         self.find_ends(&mut draft);
         let start = start_node(&draft.nodes, spec);
         draft.parts.insert(0, (draft.nodes.start.id.clone(), start));
@@ -118,10 +128,7 @@ impl Exporter<'_> {
                     let wanted = output.as_ref().map(|output| output.value.as_str());
                     let port = inner.outputs.iter().find(|port| wanted.is_none_or(|name| port.name == name));
                     let Some(port) = port else { continue };
-                    let fields = vec![
-                        ("flow", self.flow(&around, &inner)),
-                        ("output_names", json!([port.name])),
-                    ];
+                    let fields = vec![("flow", self.flow(&around, &inner)), ("output_names", json!([port.name]))];
                     ("PluginFlowContextProvider", port.value_type.clone(), fields)
                 }
                 Provider::Tool { tool, output } => {
@@ -196,13 +203,10 @@ impl Exporter<'_> {
         inputs.extend(draft.nodes.steps[s.n].extra.clone());
         let mut inputs = each_once(inputs);
         if let Some(id) = computed {
-            inputs = self.compute(s, draft, id, inputs);
+            inputs = Self::compute(s, draft, &id, inputs);
         }
         let late = self.late(s, draft);
-        let mut out = std::mem::replace(
-            &mut draft.nodes.steps[s.n],
-            super::node::NodeOut::core("", s),
-        );
+        let mut out = std::mem::replace(&mut draft.nodes.steps[s.n], super::node::NodeOut::core("", s));
         self.carry(s, &mut out, &late);
         let made = self.node(s, &out, inputs);
         draft.parts.push((out.id.clone(), made));
@@ -218,20 +222,20 @@ impl Exporter<'_> {
     }
 
     /// Writes the node that computes the text by which a step branches: it takes what the step does.
-    fn compute(&mut self, s: &StepIn<'_>, draft: &mut Draft<'_>, id: String, inputs: Vec<Json>) -> Vec<Json> {
+    fn compute(s: &StepIn<'_>, draft: &mut Draft<'_>, id: &str, inputs: Vec<Json>) -> Vec<Json> {
         let out = &draft.nodes.steps[s.n];
         let (main, text) = (out.id.clone(), out.computed_by.clone().unwrap_or_default());
         let name = draft.names.unique(&format!("{} condition", s.step.name));
-        let mut map = component("PluginTemplateNode", &id, &name, None);
+        let mut map = component("PluginTemplateNode", id, &name, None);
         map.insert("metadata".into(), json!({ "flowrun": { "conditions_of": main } }));
         map.insert("inputs".into(), Json::Array(inputs));
         map.insert("outputs".into(), json!([{ "title": "output", "type": "string" }]));
         map.insert("branches".into(), json!(["next"]));
         map.insert("template".into(), json!(text));
         plugged(&mut map, "NodesPlugin");
-        draft.parts.push((id.clone(), Json::Object(map)));
-        draft.nodes.control_edge(&id, "next", &main);
-        draft.nodes.data_edge(&id, "output", &main, super::nodes::KEY);
+        draft.parts.push((id.to_owned(), Json::Object(map)));
+        draft.nodes.control_edge(id, "next", &main);
+        draft.nodes.data_edge(id, "output", &main, super::nodes::KEY);
         vec![json!({ "title": super::nodes::KEY, "type": "string" })]
     }
 
@@ -246,14 +250,29 @@ impl Exporter<'_> {
         if feeds.is_empty() {
             return None;
         }
-        let wire = draft.nodes.references(feeds, context);
-        let mixed = feeds.len() > 1 && feeds.iter().any(|f| matches!(f, Feed::Provider(_) | Feed::Constant(_)));
-        if wire.is_none() || mixed {
-            let message = format!("`{}` reads what a step gives, and else the context: no edge says that", self.place());
-            self.unsaid(message, &s.spec.name.span);
-            return None;
+        // What comes from steps, and where none gives it from the context.
+        let (provided, produced): (Vec<Feed>, Vec<Feed>) = match feeds {
+            [only] => (Vec::new(), vec![only.clone()]),
+            several => several.iter().cloned().partition(|f| matches!(f, Feed::Provider(_) | Feed::Constant(_))),
+        };
+        let wire = draft.nodes.references(&produced, context);
+        let otherwise = match provided.as_slice() {
+            [] => None,
+            [Feed::Provider(name)] => Some(json!(&**name)),
+            _ => context.map(|name| json!(name)),
+        };
+        match (wire, otherwise) {
+            (Some(wire), None) => Some(wire),
+            (Some(wire), Some(name)) => {
+                let latest = if wire.is_array() { wire } else { json!([wire]) };
+                Some(json!({ "latest": latest, "otherwise": name }))
+            }
+            (None, _) => {
+                let message = format!("nothing says where `{}` takes its values from", self.place());
+                self.unsaid(message, &s.spec.name.span);
+                None
+            }
         }
-        wire
     }
 
     /// The references that a step reads while the flow runs, as written and in the words of the document.
@@ -268,7 +287,8 @@ impl Exporter<'_> {
             match draft.nodes.references(&feeds, context) {
                 Some(Json::String(new)) => all.push((written.to_owned(), new)),
                 _ => {
-                    let message = format!("`{}` reads `{written}` from several steps: no reference says that", self.place());
+                    let message =
+                        format!("`{}` reads `{written}` from several steps: no reference says that", self.place());
                     self.unsaid(message, &s.spec.name.span);
                 }
             }
@@ -322,11 +342,17 @@ impl Exporter<'_> {
         let start = draft.nodes.start.id.clone();
         let to = self.target(draft, first, 0);
         draft.nodes.control_edge(&start, "next", &to);
+        // A document's flow has an end, also where nothing ever leads to one.
+        let mut endless = draft.feeds.last_steps().is_empty() && !flow.steps.iter().any(FlowStep::is_end);
         for n in usize::from(draft.nodes.begins)..flow.steps.len() {
             for (branch, edge) in flow.steps[n].signature.branches.iter().zip(&flow.steps[n].edges) {
                 let from = draft.nodes.steps[n].id.clone();
                 let branch = draft.nodes.steps[n].branch_name(branch);
-                let to = self.target(draft, edge, n);
+                let mut to = self.target(draft, edge, n);
+                if std::mem::take(&mut endless) {
+                    let end = self.target(draft, &Edge::End, n);
+                    to = self.again(draft, n, &json!({ "endless": true }), &to, &end);
+                }
                 draft.nodes.control_edge(&from, &branch, &to);
             }
             // A branch that only the node has is never taken; it has an edge so that every branch leads somewhere.
@@ -348,7 +374,9 @@ impl Exporter<'_> {
                 Some(entry) => entry.clone(),
                 None => draft.nodes.steps[*n].id.clone(),
             },
-            Edge::End => draft.ends.iter().find(|end| end.step.is_none()).map(|e| e.entry.clone()).unwrap_or_default(),
+            Edge::End => {
+                draft.ends.iter().find(|end| end.step.is_none()).map(|e| e.entry.clone()).unwrap_or_default()
+            }
             Edge::Retry { step, max_trials, otherwise } => {
                 let again = self.target(draft, &Edge::Step(*step), from);
                 let otherwise = self.target(draft, otherwise, from);
@@ -358,7 +386,14 @@ impl Exporter<'_> {
     }
 
     /// A node that stands for an edge with a bound: where it leads at first, and where in the end.
-    fn bound(&mut self, draft: &mut Draft<'_>, from: usize, bound: &Bound, again: &str, otherwise: &str) -> String {
+    fn bound(
+        &mut self,
+        draft: &mut Draft<'_>,
+        from: usize,
+        bound: &Bound,
+        again: &str,
+        otherwise: &str,
+    ) -> String {
         let most = match bound {
             Bound::Now(n) => json!(n),
             Bound::Late(reference) => {
@@ -370,10 +405,15 @@ impl Exporter<'_> {
                 json!({ "from": new.unwrap_or_else(|| json!(reference)) })
             }
         };
+        self.again(draft, from, &json!({ "max_trials": most }), again, otherwise)
+    }
+
+    /// A node that leads back, and in the end elsewhere.
+    fn again(&mut self, draft: &mut Draft<'_>, from: usize, own: &Json, again: &str, otherwise: &str) -> String {
         let name = draft.names.unique(&format!("{} again", draft.nodes.steps[from].name));
         let id = self.id(&format!("{}/{name}", draft.nodes.id));
         let mut map = component("BranchingNode", &id, &name, None);
-        map.insert("metadata".into(), json!({ "flowrun": { "max_trials": most } }));
+        map.insert("metadata".into(), json!({ "flowrun": own }));
         let asked = json!({ "title": "branching_mapping_key", "type": "string", "default": "again" });
         map.insert("inputs".into(), json!([asked]));
         map.insert("outputs".into(), json!([]));
@@ -407,8 +447,7 @@ fn each_once(inputs: Vec<Json>) -> Vec<Json> {
 fn start_node(nodes: &Nodes<'_>, spec: &FlowSpec) -> Json {
     let described = spec.steps.first().and_then(|step| step.doc.as_deref()).filter(|_| nodes.begins);
     let mut map = component("StartNode", &nodes.start.id, &nodes.start.name, described);
-    let ports: Vec<Json> =
-        nodes.flow.inputs.iter().map(|port| super::properties::port(&port.name, port)).collect();
+    let ports: Vec<Json> = nodes.inputs.iter().map(|port| super::properties::port(&port.name, port)).collect();
     map.insert("inputs".into(), json!(ports));
     map.insert("outputs".into(), json!(ports));
     map.insert("branches".into(), json!(["next"]));
@@ -423,11 +462,17 @@ fn assemble(draft: Draft<'_>, flow: &Flow, spec: &FlowSpec) -> Map<String, Json>
     if !own.is_empty() {
         map.insert("metadata".into(), json!({ "flowrun": own }));
     }
-    let ports = |ports: &[Port]| -> Json {
-        ports.iter().map(|port| super::properties::port(&port.name, port)).collect()
+    let ports =
+        |ports: &[Port]| -> Json { ports.iter().map(|port| super::properties::port(&port.name, port)).collect() };
+    map.insert("inputs".into(), ports(&draft.nodes.inputs));
+    let output = |port: &Port| {
+        if draft.open_outputs.contains(&port.name) {
+            super::ends::opened(port)
+        } else {
+            super::properties::port(&port.name, port)
+        }
     };
-    map.insert("inputs".into(), ports(&flow.inputs));
-    map.insert("outputs".into(), ports(&flow.outputs));
+    map.insert("outputs".into(), flow.outputs.iter().map(output).collect());
     map.insert("start_node".into(), reference(&draft.nodes.start.id));
     let provider = |id: &str| draft.nodes.providers.iter().any(|(_, known, _)| known == id);
     let nodes = draft.parts.iter().filter(|(id, _)| !provider(id)).map(|(id, _)| reference(id));
@@ -465,7 +510,7 @@ fn own_of(spec: &FlowSpec) -> Map<String, Json> {
 }
 
 /// Which compiled flow it is.
-fn key(flow: &Arc<Flow>) -> usize {
+pub(crate) fn key(flow: &Arc<Flow>) -> usize {
     Arc::as_ptr(flow).addr()
 }
 

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Span};
 use flowrun_core::flow::Compiled;
 use flowrun_core::spec::FlowSpec;
+use flowrun_core::types::Type;
 use serde_json::{Map, Value as Json, json};
 
 use crate::codes;
@@ -60,6 +61,7 @@ pub fn export(spec: &FlowSpec, compiled: &Compiled, options: &ExportOptions) -> 
         shared: Map::new(),
         flows: HashMap::new(),
         definitions: HashMap::new(),
+        input_types: HashMap::new(),
         needs: Vec::new(),
         secrets: BTreeMap::new(),
         path: Vec::new(),
@@ -112,6 +114,8 @@ pub(crate) struct Exporter<'a> {
     flows: HashMap<usize, String>,
     /// The ids of models, tools and datastores, by their definition.
     definitions: HashMap<usize, String>,
+    /// Types of inputs of flows that are narrower in the document.
+    pub(crate) input_types: HashMap<(usize, String), Type>,
     needs: Vec<Need>,
     /// Sensitive values that were left out: what they are called, and of what they are.
     secrets: BTreeMap<String, (String, Span)>,

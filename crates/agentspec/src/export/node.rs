@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::secrets::{is_secret, json_of};
 use super::{Env, Exporter, PLUGIN};
+use crate::property::FORBIDDEN;
 
 /// A step that is being written.
 #[derive(Clone, Copy)]
@@ -222,6 +223,38 @@ impl NodeOut {
     /// What the node calls an output of the step.
     pub(crate) fn output_title(&self, step: &str) -> Option<&str> {
         self.outputs.iter().find(|said| said.step == step).map(|said| said.node.as_str())
+    }
+
+    /// Gives outputs whose names can be no titles other ones.
+    pub(crate) fn retitle(&mut self) {
+        let mut mapping = Map::new();
+        let taken: Vec<String> = self.outputs.iter().map(|said| said.node.clone()).collect();
+        for said in &mut self.outputs {
+            if !said.node.contains(FORBIDDEN) || said.node.is_empty() {
+                continue;
+            }
+            let mut title: String =
+                said.node.chars().map(|c| if FORBIDDEN.contains(&c) { '_' } else { c }).collect();
+            while taken.contains(&title) || mapping.values().any(|known| *known == json!(title)) {
+                title.push('_');
+            }
+            mapping.insert(said.node.clone(), json!(title));
+            for (name, property) in self.properties.iter_mut().filter(|(name, _)| *name == said.node) {
+                name.clone_from(&title);
+                if let Some(map) = property.as_object_mut() {
+                    map.insert("title".into(), json!(title));
+                }
+            }
+            said.node = title;
+        }
+        if mapping.is_empty() {
+            return;
+        }
+        if self.plugin.is_some() && !["ExtendedLlmNode", super::CUSTOM_NODE].contains(&self.kind) {
+            self.field("output_mapping", Json::Object(mapping));
+        } else {
+            self.own.insert("titles".into(), Json::Object(mapping));
+        }
     }
 
     pub(crate) fn branch_name(&self, step: &str) -> String {

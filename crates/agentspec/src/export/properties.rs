@@ -105,7 +105,9 @@ impl Exporter<'_> {
     ) {
         let names: Vec<&str> = names.into_iter().filter(|n| n.is_empty() || n.contains(FORBIDDEN)).collect();
         for name in names {
-            let message = format!("`{name}`, {what}, can be no title of a property: it holds none of `. , {{ }} ' \"`, no space and no line break");
+            let message = format!(
+                "`{name}`, {what}, can be no title of a property: it holds none of `. , {{ }} ' \"`, no space and no line break"
+            );
             self.unsaid(message, span);
         }
     }

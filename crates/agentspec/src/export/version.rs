@@ -33,14 +33,14 @@ impl Exporter<'_> {
             self.report(wrong.help(format!("there are {}", VERSIONS.join(", "))));
             return asked;
         };
-        let lacking = self.needs.iter().filter(|need| parts(need.version) > Some(version));
-        let wrong: Vec<Diagnostic> = lacking
-            .map(|need| {
-                let message = format!("{} needs version {}, and {asked} was asked for", need.what, need.version);
-                Diagnostic::error(codes::TOO_OLD, message, &need.span)
-            })
-            .collect();
-        wrong.into_iter().for_each(|wrong| self.report(wrong));
+        let mut wrong = Vec::new();
+        for need in self.needs.iter().filter(|need| parts(need.version) > Some(version)) {
+            let message = format!("{} needs version {}, and {asked} was asked for", need.what, need.version);
+            wrong.push(Diagnostic::error(codes::TOO_OLD, message, &need.span));
+        }
+        for wrong in wrong {
+            self.report(wrong);
+        }
         asked
     }
 }

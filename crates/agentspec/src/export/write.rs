@@ -5,7 +5,8 @@ use std::fmt::Write;
 use serde_json::Value as Json;
 
 /// Words that some reader of YAML takes for something else than a text, in lower case.
-const WORDS: &[&str] = &["y", "yes", "n", "no", "on", "off", "true", "false", "null", "none", "nan", "inf", "infinity"];
+const WORDS: &[&str] =
+    &["y", "yes", "n", "no", "on", "off", "true", "false", "null", "none", "nan", "inf", "infinity"];
 
 /// A document as YAML.
 pub fn to_yaml(document: &Json) -> String {
@@ -183,9 +184,18 @@ mod tests {
         });
         let text = to_yaml(&document);
         let expected = [
-            "plain: some words", "\"no\": \"yes\"", "number: \"12\"", "hash: \"a # b\"", "empty: \"\"",
-            "lines: |\n  one\n    two\n", "open: |-\n  one\n  two\n", "quoted: \" one\\ntwo\"", "e: 1.0e+300", "list: []",
-            "deep:\n- - 1\n  - a:\n    - 2\n- b:\n    c: null\n", "\"\\u0085\": \"é\"",
+            "plain: some words",
+            "\"no\": \"yes\"",
+            "number: \"12\"",
+            "hash: \"a # b\"",
+            "empty: \"\"",
+            "lines: |\n  one\n    two\n",
+            "open: |-\n  one\n  two\n",
+            "quoted: \" one\\ntwo\"",
+            "e: 1.0e+300",
+            "list: []",
+            "deep:\n- - 1\n  - a:\n    - 2\n- b:\n    c: null\n",
+            "\"\\u0085\": \"é\"",
         ];
         for part in expected {
             assert!(text.contains(part), "{part} in\n{text}");

@@ -175,7 +175,8 @@ impl<'a> Importer<'a> {
         draft.config.set_at("max_trials", Json::from(trials), c.span_of("max_num_trials"));
         // What tells a trial of the one before comes from the step itself, where our own metadata says so.
         let by_itself = c.own("gives_trials").is_some();
-        let given = |input: &&Property| by_itself && ["previous", "previous_error"].contains(&input.title.as_str());
+        let given =
+            |input: &&Property| by_itself && ["previous", "previous_error"].contains(&input.title.as_str());
         let taken: Vec<Property> = inner.inputs.iter().filter(|input| !given(input)).cloned().collect();
         draft.takes_all(&taken);
         draft.ends_of(&inner);

@@ -34,9 +34,9 @@ impl<'a> Importer<'a> {
                     }
                 };
             }
-            NodeKind::Map(entries) => {
-                NodeKind::Map(entries.iter().map(|e| Entry { value: self.own_value(&e.value), ..e.clone() }).collect())
-            }
+            NodeKind::Map(entries) => NodeKind::Map(
+                entries.iter().map(|e| Entry { value: self.own_value(&e.value), ..e.clone() }).collect(),
+            ),
             other => other.clone(),
         };
         Node::new(kind, node.span.clone())
@@ -56,7 +56,10 @@ impl<'a> Importer<'a> {
                         self.doc.component(&entry.value, field, &DATASTORES).and_then(|c| self.datastore(c))
                     }
                     "tools" => self.doc.component(&entry.value, field, &TOOLS).and_then(|c| Some(self.tool(c)?.0)),
-                    _ => self.doc.component(&entry.value, field, &FLOWS).and_then(|c| Some(self.flow(c)?.name.clone())),
+                    _ => self
+                        .doc
+                        .component(&entry.value, field, &FLOWS)
+                        .and_then(|c| Some(self.flow(c)?.name.clone())),
                 };
                 match found {
                     Some(name) => renamed.push((entry.key.to_string(), name)),

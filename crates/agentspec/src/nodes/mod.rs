@@ -257,6 +257,13 @@ impl<'a> Importer<'a> {
         }
         self.declare_ports(c, &mut reading);
         self.check_branches(c, &reading.branches);
+        // Outputs of the step whose names can be no titles.
+        for entry in c.own("titles").and_then(Node::entries).unwrap_or_default() {
+            if let Some(title) = entry.value.as_str() {
+                reading.draft.outputs.retain(|renamed| renamed.node != title);
+                reading.draft.gives(&entry.key, title);
+            }
+        }
         // What no field of the component can say is kept beside them.
         for entry in c.own("config").and_then(Node::entries).unwrap_or_default() {
             reading.draft.config.put(&entry.key, self.own_value(&entry.value));

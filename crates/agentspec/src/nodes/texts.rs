@@ -148,7 +148,10 @@ impl<'a> Importer<'a> {
         }
         draft.config.put("choices", mapping(choices, c.span_of("next_branches")));
         draft.config.set("otherwise", "default");
-        if c.own("without").and_then(Node::items).is_some_and(|keys| keys.iter().any(|k| k.as_str() == Some("otherwise"))) {
+        if c.own("without")
+            .and_then(Node::items)
+            .is_some_and(|keys| keys.iter().any(|k| k.as_str() == Some("otherwise")))
+        {
             // A reply without a clear choice is an error.
             draft.dead.push("default".to_owned());
         }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use flowrun_core::cast::text_of;
 use flowrun_core::flow::Flow;
-use flowrun_core::types::Type;
+use flowrun_core::types::{Kind, Type};
 use flowrun_core::value::Value;
 use serde_json::{Map, Value as Json, json};
 
+use crate::castable::same;
 use crate::export::Exporter;
 use crate::export::node::{NodeOut, StepIn};
 use crate::export::properties;
@@ -107,7 +108,8 @@ impl Exporter<'_> {
         let mut any = false;
         for port in given {
             any = true;
-            let property = properties::property(&port.name, &port.value_type, Some(&Value::Null), port.doc.as_deref());
+            let property =
+                properties::property(&port.name, &port.value_type, Some(&Value::Null), port.doc.as_deref());
             out.extra.push(property);
         }
         if any {
@@ -129,6 +131,7 @@ impl Exporter<'_> {
                 (NodeOut::core("ParallelFlowNode", s), "subflows")
             }
         };
+        self.share_types(s);
         let mut flows = Vec::new();
         let mut names = Vec::new();
         for name in s.items("flows").iter().filter_map(|name| name.as_str()) {
@@ -144,6 +147,33 @@ impl Exporter<'_> {
         out
     }
 
+    /// Inputs that the flows of a step share are of one type in a document: where one of them takes anything, it takes what
+    /// the others do.
+    fn share_types(&mut self, s: &StepIn<'_>) {
+        let flows: Vec<&Arc<Flow>> =
+            s.items("flows").iter().filter_map(|name| s.step.flows.get(name.as_str()?)).collect();
+        let all = flows.iter().flat_map(|flow| flow.inputs.iter().map(move |port| (*flow, port)));
+        for (flow, port) in all.clone() {
+            let others = all.clone().filter(|(_, other)| other.name == port.name);
+            let Some((_, wanted)) = others.clone().find(|(_, other)| other.value_type.kind != Kind::Any) else {
+                continue;
+            };
+            if port.value_type.kind == Kind::Any {
+                let of = wanted.value_type.clone();
+                self.input_types.insert((crate::export::flow::key(flow), port.name.clone()), of);
+            } else if !same(&properties::shape(&port.value_type), &properties::shape(&wanted.value_type)) {
+                let message = format!(
+                    "`{}` runs flows that take `{}` as {} and as {}, which is one type in a document",
+                    self.place(),
+                    port.name,
+                    wanted.value_type,
+                    port.value_type
+                );
+                self.unsaid(message, &s.spec.name.span);
+            }
+        }
+    }
+
     pub(super) fn tool_step(&mut self, s: &StepIn<'_>) -> NodeOut {
         let raises = s.flag("raise_errors", true);
         let mut out = if raises { NodeOut::core("ToolNode", s) } else { NodeOut::plugin("ExtendedToolNode", s) };
@@ -151,7 +181,8 @@ impl Exporter<'_> {
             out.field("raise_exceptions", false);
         }
         out.says("raise_errors");
-        let definition = s.text("tool").and_then(|name| s.step.tool_definitions().find(|(known, _)| *known == name));
+        let definition =
+            s.text("tool").and_then(|name| s.step.tool_definitions().find(|(known, _)| *known == name));
         if let Some((name, definition)) = definition {
             let tool = self.tool(s.env, name, definition);
             out.field("tool", tool).says("tool");

@@ -45,20 +45,26 @@ impl Exporter<'_> {
             }
         }
         let form = announces_form(s);
-        for (key, field) in [("params", "query_params"), ("headers", "headers"), ("json", "data"), ("data", "data")] {
+        for (key, field) in
+            [("params", "query_params"), ("headers", "headers"), ("json", "data"), ("data", "data")]
+        {
             let Some(node) = s.key(key).filter(|node| !is_empty(node)) else { continue };
             let body = match key {
                 "json" => !form && !matches!(node.kind, NodeKind::String(_)),
                 "data" => form || matches!(node.kind, NodeKind::String(_)),
                 _ => true,
             };
-            if let Some(value) = filled(node, &mut named).filter(|_| body && node.entries().is_none_or(|e| e.iter().all(|e| texts::names(&e.key).is_empty()))) {
+            let mut holes = Vec::new();
+            if let Some(value) = filled(node, &mut holes).filter(|_| body) {
+                named.extend(holes);
                 out.field(field, value).says(key);
             }
         }
         if let Some(headers) = s.key("sensitive_headers") {
             let open = headers.entries().unwrap_or_default().iter();
-            let holes = open.filter_map(|entry| entry.value.as_str()).any(|text| text.contains("{{") || text.contains("{%"));
+            let holes = open
+                .filter_map(|entry| entry.value.as_str())
+                .any(|text| text.contains("{{") || text.contains("{%"));
             if !holes {
                 let found = self.secret(id, "sensitive_headers", &headers.span);
                 out.field("sensitive_headers", found).says("sensitive_headers");
@@ -140,6 +146,10 @@ fn filled(node: &Node, named: &mut Vec<String>) -> Option<Json> {
         }
         NodeKind::List(items) => Json::Array(items.iter().map(|item| filled(item, named)).collect::<Option<_>>()?),
         NodeKind::Map(entries) => {
+            // A key is a text with holes too, in a document.
+            if entries.iter().any(|entry| !texts::names(&entry.key).is_empty()) {
+                return None;
+            }
             let entries = entries.iter().map(|e| Some((e.key.to_string(), filled(&e.value, named)?)));
             Json::Object(entries.collect::<Option<Map<_, _>>>()?)
         }
@@ -157,7 +167,8 @@ pub(crate) fn policy(retry: Option<&Node>, timeout: Option<&Node>, usual: (i64, 
         return None;
     }
     let number = |key: &str| retry.and_then(|retry| retry.get(key)).and_then(|node| node.to_value().as_f64());
-    let tries = retry.and_then(|retry| retry.get("tries")).and_then(|node| node.to_value().as_i64()).unwrap_or(usual.0);
+    let tries =
+        retry.and_then(|retry| retry.get("tries")).and_then(|node| node.to_value().as_i64()).unwrap_or(usual.0);
     if !(1..=MOST_TRIES).contains(&tries) {
         return None;
     }

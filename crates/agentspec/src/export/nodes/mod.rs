@@ -50,6 +50,7 @@ impl Exporter<'_> {
             _ => self.custom(s),
         };
         out.id = id;
+        out.retitle();
         out
     }
 }

@@ -1,6 +1,6 @@
 //! `prompt` and `choice`: steps that ask a model.
 
-use flowrun_core::node::{Node, NodeKind};
+use flowrun_core::node::{Entry, Node, NodeKind};
 use serde_json::{Map, Value as Json, json};
 
 use crate::export::Exporter;
@@ -8,6 +8,7 @@ use crate::export::flow::is_late;
 use crate::export::node::{NodeOut, StepIn, component, plugged};
 use crate::export::properties;
 use crate::export::secrets::json_of;
+use crate::property::FORBIDDEN;
 use crate::texts;
 
 /// Settings of one call that a prompt template has.
@@ -67,9 +68,8 @@ impl Exporter<'_> {
         let name = format!("{} prompt", s.step.name);
         let id = self.id(&format!("{id} prompt"));
         let mut map = component("PluginPromptTemplate", &id, &name, None);
-        let message = |role: &str, text: &str| {
-            json!({ "role": role, "contents": [{ "type": "text", "content": text }] })
-        };
+        let message =
+            |role: &str, text: &str| json!({ "role": role, "contents": [{ "type": "text", "content": text }] });
         let mut messages: Vec<Json> = Vec::new();
         messages.extend(s.text("system").map(|text| message("system", text)));
         messages.extend(s.text("template").map(|text| message("user", text)));
@@ -158,7 +158,8 @@ fn outputs(s: &StepIn<'_>, out: &mut NodeOut) {
         out.property(&entry.key, properties::property(&entry.key, &port.value_type, default.as_ref(), text));
     }
     // Reading makes the same form of plain types; what else a form says stands under our own key.
-    if s.entries("fields").iter().all(|entry| is_plain(&entry.value)) && !is_one_text(s) {
+    let plain = |entry: &Entry| is_plain(&entry.value) && !entry.key.contains(FORBIDDEN);
+    if s.entries("fields").iter().all(plain) && !is_one_text(s) {
         out.says("fields");
     }
 }
@@ -174,7 +175,10 @@ fn is_plain(node: &Node) -> bool {
         NodeKind::String(word) => !word.ends_with('?'),
         NodeKind::List(items) => items.iter().all(|item| item.as_str().is_some()),
         NodeKind::Map(entries) => entries.iter().all(|entry| match &*entry.key {
-            "type" => entry.value.as_str().is_some_and(|word| !["object", "array"].contains(&word) && !word.ends_with('?')),
+            "type" => entry
+                .value
+                .as_str()
+                .is_some_and(|word| !["object", "array"].contains(&word) && !word.ends_with('?')),
             "description" => true,
             _ => false,
         }),

@@ -67,10 +67,8 @@ pub(super) fn chat_history(s: &StepIn<'_>) -> NodeOut {
         Some(roles) => roles.items().unwrap_or_default().iter().filter_map(|role| role.as_str()).collect(),
         None => own,
     };
-    let words: Option<Vec<&str>> = roles
-        .iter()
-        .map(|role| ROLES.iter().find(|(_, ours)| ours == role).map(|(theirs, _)| *theirs))
-        .collect();
+    let words: Option<Vec<&str>> =
+        roles.iter().map(|role| ROLES.iter().find(|(_, ours)| ours == role).map(|(theirs, _)| *theirs)).collect();
     // Calls of tools are no messages that `WayFlow` tells apart.
     if let Some(words) = words {
         out.field("message_types", json!(words)).says("roles");
