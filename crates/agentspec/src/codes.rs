@@ -108,7 +108,7 @@ codes! {
         "Neither Agent Spec nor WayFlow has a component that does what the step does, so the flow cannot become a document that others run. `flowrun export --keep-custom` carries such steps as components that flowrun alone reads.";
     /// Something that no document says.
     UNSAID = "E0451", "something that no document can say",
-        "The flow has something for which there is neither a field nor an edge, and that cannot stand in metadata either: a port with a name that no property can have, or a value that comes from steps on some ways and from the context on others.";
+        "The flow has something for which there is neither a field nor an edge, and that cannot stand in metadata either: a port with a name that no property can have, flows in parallel that take one name as two types, or a setting that is read from several steps while the flow runs.";
     /// A version that is too old for what the document holds.
     TOO_OLD = "E0452", "a version that is too old",
         "The document holds something that came with a later version of Agent Spec than the one that was asked for. Without `--agentspec-version` it says the lowest one that suffices.";

@@ -163,7 +163,11 @@ impl Exporter<'_> {
             let feeds = draft.feeds.of(s.n, place);
             let context = context_of(s.spec, &port.name, s.env.spec);
             let title = draft.nodes.steps[s.n].input_title(&port.name).map(str::to_owned);
+            let by_itself = port.wired.is_some() && draft.nodes.steps[s.n].kind == super::CUSTOM_NODE;
             let Some(title) = title else {
+                if by_itself {
+                    continue;
+                }
                 if let Some(wire) = self.own_wire(s, draft, &feeds, context) {
                     put_own(&mut draft.nodes.steps[s.n].own, "with", &port.name, wire);
                 }

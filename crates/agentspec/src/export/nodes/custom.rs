@@ -4,6 +4,7 @@ use flowrun_core::diagnostics::Diagnostic;
 use serde_json::{Map, Value as Json};
 
 use crate::codes;
+use crate::component::article;
 use crate::export::node::{NodeOut, StepIn};
 use crate::export::{CUSTOM_NODE, Exporter};
 
@@ -12,12 +13,20 @@ impl Exporter<'_> {
     pub(super) fn custom(&mut self, s: &StepIn<'_>) -> NodeOut {
         let kind = s.step.step_type;
         if !self.options.keep_custom {
-            let message = format!("`{}` is a `{kind}`, which neither Agent Spec nor WayFlow has", self.place());
+            let message = format!(
+                "`{}` is {} `{kind}`, which neither Agent Spec nor WayFlow has",
+                self.place(),
+                article(kind)
+            );
             let wrong = Diagnostic::error(codes::OWN_STEP, message, &s.spec.step_type.span);
             self.report(wrong.help("`--keep-custom` carries such steps as components that flowrun alone reads"));
         }
         let mut out = NodeOut::custom(CUSTOM_NODE, s);
-        out.field("step_type", kind).takes_all(s).gives_all(s);
+        out.field("step_type", kind).gives_all(s);
+        // What the step wires itself stays so.
+        for port in s.step.signature.inputs.iter().filter(|port| port.wired.is_none()) {
+            out.takes(&port.name, &port.name);
+        }
         let mut models = Map::new();
         for name in s.step.model_names() {
             models.extend(self.model(s.env, name).map(|model| (name.to_owned(), model)));

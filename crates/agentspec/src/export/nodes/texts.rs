@@ -95,8 +95,14 @@ pub(super) fn variables(s: &StepIn<'_>) -> NodeOut {
         let all: Vec<Json> = names.map(|name| declared(s.flow, name)).collect();
         out.field(key, all);
     }
-    let operations = s.key("write_operations").map_or_else(|| json!({}), json_of);
-    out.field("write_operations", operations);
+    // `WayFlow` wants to know of each how it is written.
+    let written = s.items("write_variables").iter().filter_map(|name| name.as_str());
+    let operation = |name: &str| {
+        let said = s.key("write_operations").and_then(|operations| operations.get(name));
+        said.map_or_else(|| json!("overwrite"), json_of)
+    };
+    let operations: Map<String, Json> = written.map(|name| (name.to_owned(), operation(name))).collect();
+    out.field("write_operations", Json::Object(operations));
     out.says("write_variables").says("read_variables").says("write_operations").takes_all(s).gives_all(s);
     out
 }
