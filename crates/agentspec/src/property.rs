@@ -17,6 +17,9 @@ use crate::document::{Document, first_line};
 /// Types within types, at most.
 const DEEPEST: usize = 32;
 
+/// The key by which a property says that its value is kept nowhere and shown to nobody.
+pub(crate) const SECRET: &str = "x-flowrun-secret";
+
 /// Members of a union, at most.
 const MOST_MEMBERS: usize = 100;
 
@@ -30,13 +33,22 @@ pub(crate) struct Property {
     pub(crate) shape: Shape,
     pub(crate) default: Option<Value>,
     pub(crate) description: Option<String>,
+    /// Whether it says, by a key of our own, that its value is kept nowhere and shown to nobody.
+    pub(crate) secret: bool,
     pub(crate) span: Span,
 }
 
 impl Property {
     /// One that no document writes.
     pub(crate) fn new(title: &str, shape: Shape, span: &Span) -> Self {
-        Self { title: title.to_owned(), shape, default: None, description: None, span: span.clone() }
+        Self {
+            title: title.to_owned(),
+            shape,
+            default: None,
+            description: None,
+            secret: false,
+            span: span.clone(),
+        }
     }
 
     #[must_use]
@@ -120,7 +132,8 @@ impl<'a> Document<'a> {
             }
         };
         let description = node.get("description").and_then(Node::as_str).map(str::to_owned);
-        Some(Property { title: title.to_owned(), shape, default, description, span: span.clone() })
+        let secret = node.get(SECRET).is_some_and(|said| said.kind == NodeKind::Bool(true));
+        Some(Property { title: title.to_owned(), shape, default, description, secret, span: span.clone() })
     }
 
     /// What a JSON schema says.

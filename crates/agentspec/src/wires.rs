@@ -106,10 +106,11 @@ impl<'a> Importer<'a> {
         if self.doc.has_errors() {
             return None;
         }
+        let top = self.open.borrow().len() == 1;
         let spec = FlowSpec {
             name: named(&name, c),
             description: c.description(),
-            inputs: Some(inputs.iter().map(input_spec).collect()),
+            inputs: Some(inputs.iter().map(|input| input_spec(input, top)).collect()),
             outputs: Some(given),
             variables: variables.iter().map(variable_spec).collect(),
             context: providers.into_iter().map(context_spec).collect(),
@@ -151,12 +152,13 @@ fn own_seed(c: Component<'_>) -> Option<Spanned<Reference>> {
     Some(Spanned::new(Reference::parse(node.as_str()?), node.span.clone()))
 }
 
-fn input_spec(input: &Property) -> InputSpec {
+fn input_spec(input: &Property, top: bool) -> InputSpec {
     InputSpec {
         name: Spanned::new(input.title.clone(), input.span.clone()),
         value_type: input.shape.to_type(),
         default: input.default.clone(),
         description: input.description.clone(),
+        secret: top && input.secret,
     }
 }
 

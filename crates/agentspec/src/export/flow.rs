@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use flowrun_core::diagnostics::Diagnostic;
 use flowrun_core::feeds::{Feed, Feeds};
 use flowrun_core::flow::{Bound, Edge, Flow, FlowStep};
 use flowrun_core::node::NodeKind;
@@ -14,6 +15,7 @@ use super::edges::{Fed, Nodes, Place, input_property, put_own, read_outputs};
 use super::ends::EndNode;
 use super::node::{StepIn, component, plugged};
 use super::{Env, Exporter, reference};
+use crate::codes;
 use crate::names::Names;
 
 /// A flow whose nodes are being written.
@@ -103,6 +105,11 @@ impl Exporter<'_> {
         }
         self.wire_ends(&mut draft);
         self.lead(&mut draft);
+        for port in flow.inputs.iter().filter(|port| port.secret && port.default.is_some()) {
+            let message = format!("the default of `{}` is sensitive and was left out", port.name);
+            let told = Diagnostic::warning(codes::LEFT_OUT, message, &spec.name.span);
+            self.report(told.help("the input has to be given where the document is run"));
+        }
         let inputs = flow.inputs.iter().map(|port| port.name.as_str());
         self.check_titles("an input of the flow", inputs, &spec.name.span);
         let outputs = flow.outputs.iter().map(|port| port.name.as_str());

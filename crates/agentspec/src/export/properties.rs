@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Exporter;
 use crate::castable::{Form, Others, Shape};
-use crate::property::FORBIDDEN;
+use crate::property::{FORBIDDEN, SECRET};
 
 /// A type as the schema of a property.
 pub(crate) fn schema(of: &Type) -> Map<String, Json> {
@@ -92,7 +92,13 @@ pub(crate) fn property(title: &str, of: &Type, default: Option<&Value>, descript
 
 /// A port as a property under a title.
 pub(crate) fn port(title: &str, port: &Port) -> Json {
-    property(title, &port.value_type, port.default.as_ref(), port.doc.as_deref())
+    // What a secret input is by itself is as secret as what is given for it.
+    let default = port.default.as_ref().filter(|_| !port.secret);
+    let mut property = property(title, &port.value_type, default, port.doc.as_deref());
+    if let (true, Some(map)) = (port.secret, property.as_object_mut()) {
+        map.insert(SECRET.into(), json!(true));
+    }
+    property
 }
 
 impl Exporter<'_> {
