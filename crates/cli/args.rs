@@ -327,7 +327,7 @@ pub(crate) enum Command {
         #[arg(long, default_value = "mermaid", value_name = "FORMAT")]
         format: GraphFormat,
     },
-    /// Make an Agent Spec document of a flow, for WayFlow and other runtimes.
+    /// Make an Agent Spec document of a flow, which other programs run.
     Export(ExportArgs),
     /// List the step types, or show one: its keys, ports, branches and an example.
     Steps {
@@ -370,7 +370,7 @@ pub(crate) struct ExportArgs {
     /// The version that the document says [default: the lowest that has all that it holds].
     #[arg(long, value_name = "VERSION")]
     pub(crate) agentspec_version: Option<String>,
-    /// Carry steps that neither Agent Spec nor WayFlow has as components that flowrun alone reads.
+    /// Carry steps that such documents do not have as components that flowrun alone reads.
     #[arg(long)]
     pub(crate) keep_custom: bool,
     /// Where the document goes, in place of standard output.
