@@ -257,7 +257,7 @@ impl<'a> Importer<'a> {
         let spec = FlowSpec {
             name: named(&name, c),
             description: c.description(),
-            inputs: Some(inputs.iter().map(input_spec).collect()),
+            inputs: Some(inputs.iter().map(|input| input_spec(input, true)).collect()),
             outputs: Some(gives.collect()),
             wiring: Wiring::Explicit,
             steps,

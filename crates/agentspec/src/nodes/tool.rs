@@ -104,7 +104,12 @@ impl<'a> Importer<'a> {
         };
         let mut rest = Config::new(&first_line(c.name_span()));
         for entry in config.entries().unwrap_or_default().iter().filter(|e| &*e.key != "type") {
-            rest.put(&entry.key, entry.value.clone());
+            rest.put(&entry.key, self.own_value(&entry.value));
+        }
+        if let Some(flow) = c.own("flow") {
+            let inner =
+                self.doc.component(flow, "flow", &crate::component::FLOWS).and_then(|flow| self.flow(flow))?;
+            rest.set("flow", inner.name.as_str());
         }
         let name = self.define_tool(c, kind, rest, &ports, confirm)?;
         Some((name, ports.inputs, ports.outputs))
@@ -149,9 +154,19 @@ impl<'a> Importer<'a> {
         ports: &Ports,
         confirm: bool,
     ) -> Option<String> {
-        let results = ports.results.as_ref().map(|results| results.iter().map(port).collect());
-        let arguments = Some(ports.inputs.iter().map(port).collect());
-        self.define(c, ToolSpec { arguments, results, confirm: confirm.then_some(true), ..spec(c, kind, config) })
+        // Some tools say themselves what they take and give, as our own metadata then tells.
+        let unlisted = c.own("unlisted").and_then(Node::items).unwrap_or_default();
+        let listed = |what: &str| !unlisted.iter().any(|item| item.as_str() == Some(what));
+        let results = ports.results.as_ref().filter(|_| listed("results"));
+        let own = |key: &str| c.own(key).map(|said| said.to_value().is_truthy());
+        let tool = ToolSpec {
+            arguments: listed("arguments").then(|| ports.inputs.iter().map(port).collect()),
+            results: results.map(|results| results.iter().map(port).collect()),
+            idempotent: own("idempotent"),
+            confirm: own("confirm").or_else(|| confirm.then_some(true)),
+            ..spec(c, kind, config)
+        };
+        self.define(c, tool)
     }
 
     /// Adds a tool to those of the flow, and gives the name under which it stands there. What is the same stands there once.
