@@ -152,17 +152,6 @@ fn own_seed(c: Component<'_>) -> Option<Spanned<Reference>> {
     Some(Spanned::new(Reference::parse(node.as_str()?), node.span.clone()))
 }
 
-/// What a step's input is where the node says more of it than its type; nothing where it does not.
-pub(crate) fn port_spec(taken: &Taken, port: &Property) -> Option<PortSpec> {
-    let value_type = (taken.typed && !port.shape.is_any()).then(|| port.shape.to_type());
-    let name = Spanned::new(taken.step.clone(), port.span.clone());
-    (value_type.is_some() || port.default.is_some()).then(|| PortSpec {
-        name,
-        value_type,
-        default: port.default.clone(),
-    })
-}
-
 pub(crate) fn input_spec(input: &Property, top: bool) -> InputSpec {
     InputSpec {
         name: Spanned::new(input.title.clone(), input.span.clone()),
@@ -345,7 +334,7 @@ impl<'i, 'a> Wirer<'i, 'a> {
             if let Some(wire) = wire {
                 spec.with.push((Spanned::new(taken.step.clone(), port.span.clone()), wire));
             }
-            spec.inputs.extend(port_spec(taken, port));
+            spec.inputs.extend(taken.spec(port));
         }
         let renamed = draft.outputs.iter().filter(|r| r.step != r.node);
         spec.outputs = renamed

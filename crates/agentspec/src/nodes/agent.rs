@@ -17,7 +17,7 @@ use crate::flow::Inner;
 use crate::import::{Importer, named};
 use crate::property::{Property, find};
 use crate::texts::Holes;
-use crate::wires::{input_spec, port_spec};
+use crate::wires::input_spec;
 
 const AGENT_FIELDS: &[&str] =
     &["llm_config", "system_prompt", "tools", "toolboxes", "human_in_the_loop", "transforms", "inputs", "outputs"];
@@ -246,7 +246,7 @@ impl<'a> Importer<'a> {
             let Some(port) = find(&inputs, &taken.node) else { continue };
             let kind = WireKind::Reference(Reference::Input(port.title.clone()));
             agent.with.push((spanned(&taken.step), Wire { kind, span: port.span.clone() }));
-            agent.inputs.extend(port_spec(taken, port));
+            agent.inputs.extend(taken.spec(port));
         }
         steps.push(agent);
         let gives = outputs.iter().map(|output| {

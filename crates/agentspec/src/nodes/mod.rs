@@ -15,8 +15,9 @@ mod texts;
 mod tool;
 mod variables;
 
-use flowrun_core::diagnostics::Span;
+use flowrun_core::diagnostics::{Span, Spanned};
 use flowrun_core::node::{Node, NodeKind};
+use flowrun_core::spec::PortSpec;
 
 use crate::castable::Shape;
 use crate::codes;
@@ -72,6 +73,16 @@ pub(crate) struct Taken {
     pub(crate) node: String,
     /// Whether the type that the node says counts.
     pub(crate) typed: bool,
+}
+
+impl Taken {
+    /// What the step's input is where the node says more of it than its type; nothing where it does not.
+    pub(crate) fn spec(&self, port: &Property) -> Option<PortSpec> {
+        let value_type = (self.typed && !port.shape.is_any()).then(|| port.shape.to_type());
+        let name = Spanned::new(self.step.clone(), port.span.clone());
+        let says = value_type.is_some() || port.default.is_some();
+        says.then(|| PortSpec { name, value_type, default: port.default.clone() })
+    }
 }
 
 /// A name of the step's and the node's.
