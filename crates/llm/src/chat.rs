@@ -79,6 +79,21 @@ impl Message {
     }
 }
 
+/// Messages as far as it matters whether they are the same: with a hash in the place of each text and picture. A journal
+/// compares the request of every call, and hashing a long text once is a tenth of writing it as JSON.
+#[derive(Debug)]
+pub struct Compared<'a>(pub &'a [Message]);
+
+impl Serialize for Compared<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let hash = |text: &String| blake3::hash(text.as_bytes()).to_hex().as_str().to_owned();
+        serializer.collect_seq(self.0.iter().map(|message| {
+            let Message { role, content, images, tool_calls, tool_call_id } = message;
+            (role, hash(content), images.iter().map(hash).collect::<Vec<_>>(), tool_calls, tool_call_id)
+        }))
+    }
+}
+
 /// The form that a reply must have: the server keeps the model to it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReplySchema {

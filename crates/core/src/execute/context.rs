@@ -16,6 +16,7 @@ use crate::cast::cast;
 use crate::error::StepError;
 use crate::events::{Event, Usage};
 use crate::flow::{Flow, FlowProvider, FlowStep, ProviderSource};
+use crate::journal::run_key;
 use crate::ports::Ports;
 use crate::seed::Key;
 use crate::step::Effect;
@@ -302,6 +303,9 @@ impl<'a> StepCx<'a> {
         Fut: Future<Output = Result<T, StepError>> + Send,
     {
         let address = self.first_use(key)?;
+        if !self.run.journal.keeps() {
+            return run().await;
+        }
         if let Some(kept) = self.run.journal.effect(&address)? {
             return serde_json::from_str(&kept).map_err(unreadable);
         }
@@ -530,11 +534,6 @@ fn json<T: Serialize>(outcome: &T) -> Result<String, StepError> {
     serde_json::to_writer(&mut text, outcome).map_err(not_kept)?;
     String::from_utf8(text)
         .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))
-}
-
-/// No address begins so: what the whole run remembers stands apart from what steps did.
-fn run_key(key: &str) -> String {
-    format!("!{key}")
 }
 
 /// A flow's inputs in its order, cast and completed with defaults.
