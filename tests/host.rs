@@ -216,6 +216,13 @@ fn a_flow_with_lent_functions_does_not_run_by_itself() {
     let ran = sandbox.run(["mapped.yaml", "-i", "list=[1]"]);
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("nobody lends the function `add`"), "{}", ran.stderr);
+    // One that nothing calls is of no concern, here and to a host.
+    let unused = "flow: f\ntools: { add: { type: host, arguments: { n: integer } } }\nsteps:\n  a: { type: constant, values: { x: 1 } }\n";
+    sandbox.write("unused.yaml", unused);
+    sandbox.must_run(["unused.yaml"]);
+    let mut peer = Peer::start(&sandbox);
+    assert_eq!(peer.ask(1, "load", &json!({ "text": unused }))["result"]["flow"], "f1");
+    peer.end();
 }
 
 #[test]
@@ -230,4 +237,27 @@ fn the_python_example_runs() {
     let (said, wrong) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{said}{wrong}");
     assert_eq!(said.lines().last(), Some("{'shouted': ['HELLO ANN!', 'HELLO BOB!']}"), "{said}{wrong}");
+}
+
+#[test]
+fn a_secret_is_not_kept_and_reaches_the_flow() {
+    let sandbox = Sandbox::new();
+    let mut peer = Peer::start(&sandbox);
+    let text = "flow: f\ninputs: { token: { type: string, secret: true, default: \"${TOKEN:-}\" } }\nsteps:\n  say: { type: output_message, template: \"by {{ token }}\" }\n  ask: { type: input_message, template: \"{{ token }}?\" }\n  fail: { type: template, template: \"{{ token|thousands }}\" }\n";
+    let loaded = peer.ask(1, "load", &json!({ "text": text }));
+    let input = &loaded["result"]["inputs"][0];
+    assert_eq!((&input["writeOnly"], &input["default"]), (&json!(true), &Value::Null));
+    let flow = &loaded["result"]["flow"];
+    let start = json!({ "flow": flow, "inputs": { "token": "hunter2!" }, "options": { "run_dir": "kept" } });
+    let started = peer.ask(2, "start", &start);
+    let run = json!({ "run": started["result"]["run"] });
+    let waits = peer.ask(3, "run", &run);
+    assert_eq!(waits["result"]["messages"][0]["text"], "by ***");
+    peer.ask(4, "reply", &json!({ "run": run["run"], "message": "the word is hunter2!" }));
+    let failed = peer.ask(5, "run", &run);
+    assert_eq!(failed["error"]["message"], "`thousands` wants a number, not ***");
+    peer.end();
+    for (name, bytes) in sandbox.files("kept") {
+        assert!(!String::from_utf8_lossy(&bytes).contains("hunter2"), "the secret stands in {name}");
+    }
 }

@@ -67,6 +67,37 @@ fn what_a_server_refuses_is_told() {
     }
 }
 
+#[test]
+fn what_a_server_says_of_its_tools_holds() {
+    let server = McpServer::start();
+    let halve = |arguments: &str, results: &str, with: &str| {
+        run(&server, &format!("tool: halve, arguments: {arguments}, results: {results}"), with)
+    };
+    let halved = halve("{ n: integer }", "{ half: integer }", "{ n: { value: 8 } }");
+    assert_eq!(halved.json()["outputs"], json!({ "half": 4 }), "{}", halved.stderr);
+    for (arguments, results, with, code, said) in [
+        ("{ m: integer }", "{ half: integer }", "{ m: { value: 8 } }", "tool.schema", "it takes no `m`"),
+        ("{}", "{ half: integer }", "{}", "tool.schema", "it wants `n`, which the flow does not list"),
+        ("{ n: string }", "{ half: integer }", "{ n: { value: a } }", "tool.schema", "lists as `string`"),
+        ("{ n: integer }", "{ halff: integer }", "{ n: { value: 8 } }", "tool.schema", "did you mean `half`?"),
+        ("{ n: integer }", "{ half: [integer] }", "{ n: { value: 8 } }", "tool.schema", "lists as `[integer]`"),
+        ("{ n: integer }", "{ half: integer }", "{ n: { value: -8 } }", "tool.arguments", "the minimum of 0"),
+        (
+            "{ n: integer }",
+            "{ half: integer }",
+            "{ n: { value: 7 } }",
+            "tool.result",
+            "is not of type \"integer\"",
+        ),
+    ] {
+        let ran = halve(arguments, results, with);
+        assert_eq!(ran.code, Some(1), "{arguments} {results}: {}", ran.stderr);
+        let error = &ran.json()["error"];
+        assert_eq!((error["code"].as_str(), error["step"].as_str()), (Some(code), Some("step")), "{}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+}
+
 /// A server over pipes: it knows the handshake, one tool, and one call.
 const OVER_PIPES: &str = r#"#!/bin/sh
 echo "it listens" >&2
@@ -97,6 +128,11 @@ fn a_server_over_pipes_is_started_only_where_that_is_allowed() {
     );
     let ran = sandbox.must_run(["flow.yaml", "--allow-stdio-mcp", "--json"]);
     assert_eq!(ran.json()["outputs"], json!({ "sum": 5 }));
+    // One that nothing calls starts nothing.
+    let only_defined = "steps:\n  say: { type: constant, values: { x: 1 } }\n";
+    let unused = flow(definition, "{}").split("steps:").next().unwrap().to_owned() + only_defined;
+    sandbox.write("flow.yaml", unused);
+    sandbox.must_run(["flow.yaml", "--new"]);
 }
 
 #[test]

@@ -95,6 +95,7 @@ fn schema() -> Arc<Schema> {
         value_type: Type::from_word(word).unwrap(),
         default: None,
         description: None,
+        secret: false,
     };
     let things = CollectionSpec { name: "things".to_owned().into(), columns: columns.map(column).into() };
     Arc::new(Schema::new("shop", &[things]))

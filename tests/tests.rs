@@ -33,7 +33,11 @@ mod mcp;
 mod models;
 /// Datastores on a Postgres server, where there is one.
 mod postgres;
+/// What is secret stands nowhere.
+mod secrets;
 /// Datastores and search.
 mod stores;
 /// Tools: what is called, kept, killed and asked about.
 mod tools;
+/// Each step type with what is wrong.
+mod wrong_steps;

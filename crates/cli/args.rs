@@ -109,6 +109,10 @@ pub(crate) struct RunArgs {
     #[arg(skip)]
     pub(crate) unfinished: Unfinished,
 
+    /// The command with which the run goes on; only a run that does has one.
+    #[arg(skip)]
+    pub(crate) again: Option<String>,
+
     #[command(flatten)]
     pub(crate) keep: KeepArgs,
 
@@ -198,6 +202,10 @@ pub(crate) struct ReplyArgs {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct GoOnArgs {
+    /// Give an input again. Secret inputs are not kept, so those that were typed are typed each time.
+    #[arg(short, long = "input", value_name = "NAME=VALUE")]
+    pub(crate) input: Vec<String>,
+
     /// How many items every map runs at once, from now on.
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65536))]
     pub(crate) parallel: Option<usize>,

@@ -206,7 +206,10 @@ fn secrets_of(text: &[u8], name: &str, folder: &Path, allow: &[PathBuf]) -> Secr
         match &node.kind {
             NodeKind::List(items) => waiting.extend(items.iter().map(|item| (item, secret))),
             NodeKind::Map(entries) => {
-                waiting.extend(entries.iter().map(|e| (&e.value, secret || is_secret(&e.key))));
+                // A secret input, whose default may come from the environment.
+                let input = entries.iter().any(|e| &*e.key == "secret" && e.value.kind == NodeKind::Bool(true));
+                let is_secret = |key: &str| secret || is_secret(key) || (input && key == "default");
+                waiting.extend(entries.iter().map(|e| (&e.value, is_secret(&e.key))));
             }
             NodeKind::String(text) if secret => {
                 found.variables.extend(text.split(BEFORE).skip(1).step_by(2).map(ToOwned::to_owned));

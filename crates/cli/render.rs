@@ -2,6 +2,7 @@
 
 mod secrets;
 mod snippet;
+mod veil;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,6 +10,7 @@ use std::io::Write as _;
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Severity};
 use flowrun_core::error::StepError;
 pub(crate) use secrets::without_secrets;
+pub(crate) use veil::Hidden;
 
 pub(crate) use flowrun_core::words::{plural, thousands};
 
@@ -17,6 +19,7 @@ pub(crate) use flowrun_core::words::{plural, thousands};
 pub(crate) struct Screen {
     colour: bool,
     width: usize,
+    hidden: Hidden,
 }
 
 /// The columns that are used where the terminal's are not known.
@@ -26,13 +29,17 @@ const NARROWEST: usize = 60;
 impl Screen {
     pub(crate) fn stderr(colour: bool) -> Self {
         let width = console_width().unwrap_or(WIDTH).max(NARROWEST);
-        Self { colour, width }
+        Self { colour, width, hidden: Hidden::default() }
     }
 
-    /// A line as it is. That nobody reads is no reason to stop.
-    #[expect(clippy::unused_self, reason = "a screen is what can be written to; where that is may change")]
+    /// What it does not show.
+    pub(crate) fn hidden(&self) -> &Hidden {
+        &self.hidden
+    }
+
+    /// A line, without secrets. That nobody reads is no reason to stop.
     pub(crate) fn line(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = writeln!(std::io::stderr().lock(), "{}", self.hidden.masked(text));
     }
 
     /// All problems of a file, and how many there are.
@@ -151,7 +158,7 @@ mod tests {
         let span = Span::new(&source, place..place + "temprature".len());
         let wrong =
             Diagnostic::error("E0102", "unknown key `temprature`", &span).label("did you mean `temperature`?");
-        insta::assert_snapshot!(Screen { colour: false, width: 80 }.diagnostic(&wrong), @r"
+        insta::assert_snapshot!(Screen { colour: false, width: 80, hidden: Hidden::default() }.diagnostic(&wrong), @r"
         error[E0102]: unknown key `temprature`
           ╭─[a.yaml:3:12]
         3 │   judge: { temprature: 0 }

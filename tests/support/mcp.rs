@@ -18,7 +18,8 @@ use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// The tools of the server: `shout` gives a text, `divide` numbers, `hang` nothing.
+/// The tools of the server: `shout` gives a text, `divide` numbers, `hang` nothing; `halve` says exactly what it takes and
+/// gives, and does not keep to it where the number is odd.
 #[derive(Clone)]
 struct Tools;
 
@@ -34,7 +35,15 @@ impl ServerHandler for Tools {
     ) -> impl Future<Output = Result<ListToolsResult, ErrorData>> + Send + '_ {
         let object = || Arc::new(json!({ "type": "object" }).as_object().unwrap().clone());
         let tools = ["shout", "divide", "hang"].map(|name| Tool::new(name, "A tool of the test.", object()));
-        std::future::ready(Ok(ListToolsResult::with_all_items(tools.into())))
+        let taken = json!({
+            "type": "object", "properties": { "n": { "type": "integer", "minimum": 0 } }, "required": ["n"],
+        });
+        let given =
+            json!({ "type": "object", "properties": { "half": { "type": "integer" } }, "required": ["half"] });
+        let halve = Tool::new("halve", "Halves a number.", Arc::new(taken.as_object().unwrap().clone()));
+        let halve = halve.with_raw_output_schema(Arc::new(given.as_object().unwrap().clone()));
+        let tools = tools.into_iter().chain([halve]).collect();
+        std::future::ready(Ok(ListToolsResult::with_all_items(tools)))
     }
 
     async fn call_tool(
@@ -52,6 +61,10 @@ impl ServerHandler for Tools {
                 (Some(_), Some(0)) => CallToolResult::error(vec![ContentBlock::text("divided by zero")]),
                 (Some(a), Some(b)) => CallToolResult::structured(json!({ "quotient": a / b, "rest": a % b })),
                 _ => return Err(ErrorData::invalid_params("two numbers are wanted", None)),
+            },
+            "halve" => match arguments["n"].as_i64() {
+                Some(n) if n % 2 == 0 => CallToolResult::structured(json!({ "half": n / 2 })),
+                _ => CallToolResult::structured(json!({ "half": "not whole" })),
             },
             _ => std::future::pending().await,
         };

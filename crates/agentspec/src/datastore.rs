@@ -67,6 +67,7 @@ impl<'a> Importer<'a> {
                     value_type: property.shape.to_type(),
                     default: property.default,
                     description: property.description,
+                    secret: false,
                 })
             });
             let name = Spanned::new(entry.key.to_string(), entry.key_span.clone());

@@ -155,6 +155,7 @@ fn input_spec(input: &Property) -> InputSpec {
         value_type: input.shape.to_type(),
         default: input.default.clone(),
         description: input.description.clone(),
+        secret: false,
     }
 }
 

@@ -8,6 +8,7 @@ use flowrun_core::error::StepError;
 use flowrun_core::execute::{Execution, Resources, Run};
 use flowrun_core::flow::{Flow, ModelDefinition};
 use flowrun_core::journal::Journal;
+use flowrun_core::secrets::Secrets;
 use flowrun_core::types::Kind;
 use flowrun_core::value::Value;
 use flowrun_data::parts::Parts;
@@ -20,7 +21,7 @@ use flowrun_steps::{Files, Models};
 use serde_json::{Map, Value as Json};
 
 use super::Stop;
-use super::run::{bind_inputs, bind_models, open_inputs, shown_inputs};
+use super::run::{bind_inputs, bind_models, open_inputs, secret_names, shown_inputs};
 use crate::load::Loaded;
 
 /// The inputs in the flow's order, and the run's seed. A table may be given as a list of objects, or by the name of a file;
@@ -44,7 +45,7 @@ pub(crate) fn given(
     }
     let working = files.working_folder.clone();
     open_inputs(flow, &mut values, &working, files)?;
-    bind_inputs(flow, values, seed)
+    bind_inputs(flow, values, seed, None)
 }
 
 /// Rows as a file, which is read like any other.
@@ -104,6 +105,7 @@ impl Folder {
             started: 0,
             mark: String::new(),
             forked: None,
+            secret_inputs: secret_names(flow),
             items_from: 0,
         };
         let folder = if path.join(JOURNAL_FILE).is_file() {
@@ -143,13 +145,20 @@ impl Folder {
     }
 
     /// Writes down how an execution ended.
-    pub(crate) fn close(&self, ended: &Result<Execution, StepError>, run: &Run) -> Result<(), Stop> {
+    pub(crate) fn close(
+        &self,
+        ended: &Result<Execution, StepError>,
+        run: &Run,
+        secrets: &Secrets,
+    ) -> Result<(), Stop> {
         let mut questions = Vec::new();
         let (status, error) = match ended {
             Ok(Execution::Finished(_)) => (Status::Finished, None),
             Ok(Execution::Interrupted(_)) => (Status::Stopped, None),
             Ok(Execution::Waiting(open)) => {
-                questions = open.iter().map(serde_json::to_value).collect::<Result<_, _>>().unwrap_or_default();
+                let open =
+                    open.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>().unwrap_or_default();
+                questions = open.iter().map(|question| secrets.masked_json(question)).collect();
                 (Status::Waiting, None)
             }
             Err(error) => (Status::Failed, Some(error)),

@@ -25,7 +25,7 @@ use flowrun_core::registry::Registry;
 
 use crate::args::{Cli, Color, Command, InitKind};
 use crate::load::Around;
-use crate::render::Screen;
+use crate::render::{Hidden, Screen};
 
 /// Exit code: an error, or every item failed.
 pub(crate) const FAILED: u8 = 1;
@@ -79,7 +79,7 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
         }
     };
     let screen = Screen::stderr(colour);
-    start_log(cli.global.verbose);
+    start_log(cli.global.verbose, screen.hidden().clone());
     if let Some(problem) = registry.problems().first() {
         screen.error(problem, None);
         return ExitCode::from(NOT_STARTED);
@@ -90,7 +90,7 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
         Some(Command::Retry(args)) => resume::retry(registry, &args, &screen, cli.global.verbose),
         Some(Command::Fork(args)) => resume::fork(registry, &args.how, &args.from, &screen, cli.global.verbose),
         Some(Command::Reply(args)) => reply::reply(registry, &args, &screen, cli.global.verbose),
-        Some(Command::Host) => crate::host::serve(registry),
+        Some(Command::Host) => crate::host::serve(registry, screen.hidden()),
         Some(Command::Runs { json }) => runs::list(json),
         Some(Command::Show { run, failures }) => runs::show(run.as_deref(), failures),
         Some(Command::Compact { run }) => runs::compact(run.as_deref(), &screen),
@@ -140,14 +140,14 @@ fn init_kind(words: &[String]) -> Result<(InitKind, &Path), Stop> {
 }
 
 /// The program's own log, on standard error: warnings, or what `RUST_LOG` says.
-fn start_log(verbose: u8) {
+fn start_log(verbose: u8, hidden: Hidden) {
     use tracing_subscriber::EnvFilter;
     let level = if verbose >= 2 { "debug" } else { "warn" };
     let quiet: Vec<String> = flowrun_llm::QUIET_TARGETS.iter().map(|target| format!("{target}=off")).collect();
     let default = format!("{level},{}", quiet.join(","));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     // A program around this library may have a log of its own; then that one stays.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(hidden).try_init();
 }
 
 /// Prints to standard output; a reader that has gone away is no mistake of ours.

@@ -1,10 +1,14 @@
 //! `flowrun reply`: the answer to what a run waits for, after which it goes on.
 
+use std::sync::Arc;
+
 use flowrun_core::conversation::{Question, QuestionKind, answer};
 use flowrun_core::registry::Registry;
+use flowrun_core::secrets::{Secrets, Veiled};
 use flowrun_journal::{FileJournal, OpenOptions, RunFolder, RunState, Status};
 use serde_json::{Value, json};
 
+use super::resume::GoingOn;
 use super::runs::{locate, stopped};
 use super::{Stop, resume};
 use crate::args::ReplyArgs;
@@ -16,10 +20,12 @@ pub(super) fn reply(registry: &Registry, args: &ReplyArgs, screen: &Screen, verb
     let state = folder.state().map_err(stopped)?;
     let (question, left, state) = asked(&folder, state, args.to.as_deref())?;
     let given = given(&question.kind, args)?;
-    keep(&folder, &question, &given)?;
-    let status = if left.is_empty() { Status::Stopped } else { Status::Waiting };
-    folder.write_state(RunState { status, questions: left, ..state }).map_err(stopped)?;
-    resume::go_on(registry, folder, &args.go_on, screen, verbose, OpenOptions::default())
+    let how = GoingOn { command: "reply", options: OpenOptions::default() };
+    resume::go_on(registry, folder, &args.go_on, screen, verbose, how, |folder, secrets| {
+        keep(folder, &question, &given, secrets)?;
+        let status = if left.is_empty() { Status::Stopped } else { Status::Waiting };
+        folder.write_state(RunState { status, questions: left, ..state }).map_err(stopped)
+    })
 }
 
 /// The question that is meant, and those that are left.
@@ -96,7 +102,8 @@ pub(super) fn wanted(kind: &QuestionKind, run: &str) -> (String, String) {
     }
 }
 
-fn keep(folder: &RunFolder, question: &Question, given: &Value) -> Result<(), Stop> {
+fn keep(folder: &RunFolder, question: &Question, given: &Value, secrets: &Secrets) -> Result<(), Stop> {
     let journal = FileJournal::open(folder.path(), OpenOptions::default()).map_err(stopped)?;
+    let journal = Veiled::new(Arc::new(journal), secrets.clone());
     futures::executor::block_on(answer(&journal, question, given)).map_err(|e| Stop::usage(e.to_string()))
 }

@@ -3,6 +3,7 @@
 use flowrun_core::diagnostics::nearest;
 use flowrun_core::execute::Unfinished;
 use flowrun_core::registry::Registry;
+use flowrun_core::secrets::Secrets;
 use flowrun_journal::{Forked, Found, OpenOptions, RunFile, RunFolder, Status};
 
 use super::run::{Kept, Prepared, asked_again, prepare, run_prepared};
@@ -23,7 +24,8 @@ pub(super) fn resume(registry: &Registry, args: &ResumeArgs, screen: &Screen, ve
         }
         return Ok(());
     }
-    go_on(registry, folder, &args.go_on, screen, verbose, OpenOptions::default())
+    let how = GoingOn { command: "resume", options: OpenOptions::default() };
+    go_on(registry, folder, &args.go_on, screen, verbose, how, |_, _| Ok(()))
 }
 
 pub(super) fn retry(registry: &Registry, args: &ResumeArgs, screen: &Screen, verbose: u8) -> Result<(), Stop> {
@@ -34,7 +36,16 @@ pub(super) fn retry(registry: &Registry, args: &ResumeArgs, screen: &Screen, ver
         return Err(stop.help(format!("`flowrun show {}` says how it stands", folder.id())));
     }
     let options = OpenOptions { drop_failed: true, ..OpenOptions::default() };
-    go_on(registry, folder, &args.go_on, screen, verbose, options)
+    let how = GoingOn { command: "retry", options };
+    go_on(registry, folder, &args.go_on, screen, verbose, how, |_, _| Ok(()))
+}
+
+/// How a run goes on.
+pub(super) struct GoingOn {
+    /// The command that was typed.
+    pub(super) command: &'static str,
+    /// What is taken from its journal.
+    pub(super) options: OpenOptions,
 }
 
 fn open(args: &ResumeArgs) -> Result<RunFolder, Stop> {
@@ -43,15 +54,19 @@ fn open(args: &ResumeArgs) -> Result<RunFolder, Stop> {
     RunFolder::open(&path).map_err(stopped)
 }
 
+/// `before`: what is done when all is known to be there, and nothing runs yet.
 pub(super) fn go_on(
     registry: &Registry,
     folder: RunFolder,
     args: &GoOnArgs,
     screen: &Screen,
     verbose: u8,
-    options: OpenOptions,
+    GoingOn { command, options }: GoingOn,
+    before: impl FnOnce(&RunFolder, &Secrets) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    let (prepared, again) = prepare_again(registry, &folder.run, folder.id(), args, screen)?;
+    let typed = format!("flowrun {command} {}", folder.id());
+    let (prepared, again) = prepare_again(registry, &folder.run, folder.id(), args, typed, screen)?;
+    before(&folder, prepared.secrets())?;
     let said = folder.state().map_err(stopped)?.map_or(0, |state| state.said);
     let options = OpenOptions { durable: args.durable, ..options };
     let mut kept = Kept::again(folder, options, &prepared, &again, args.accept_changes)?;
@@ -65,6 +80,7 @@ fn prepare_again(
     run: &RunFile,
     id: &str,
     args: &GoOnArgs,
+    typed: String,
     screen: &Screen,
 ) -> Result<(Prepared, RunArgs), Stop> {
     let working = &run.working_folder;
@@ -73,6 +89,8 @@ fn prepare_again(
         Stop::usage(format!("the run was started in `{}`, which cannot be entered: {e}", working.display()))
     })?;
     let mut again = asked_again(run)?;
+    again.again = Some(typed);
+    again.input.extend(args.input.iter().cloned());
     again.parallel = args.parallel.or(again.parallel);
     again.model.extend(args.model.iter().cloned());
     (again.quiet, again.json) = (args.quiet, args.json);
@@ -107,7 +125,8 @@ pub(super) fn fork(
     let (run, id) = (found.run.map_err(stopped)?, found.id);
     let visits = flowrun_journal::visits(&path).map_err(stopped)?;
     let keep = before(&visits, from, &id)?;
-    let (prepared, again) = prepare_again(registry, &run, &id, &args.go_on, screen)?;
+    let typed = format!("flowrun fork {id} --from {from}");
+    let (prepared, again) = prepare_again(registry, &run, &id, &args.go_on, typed, screen)?;
     let forked = Forked { run: id, from: from.to_owned() };
     let kept = Kept::forked(&path, &run, forked, keep, args.go_on.durable, (&prepared, &again))?;
     run_prepared(prepared, &again, Some(kept), screen, verbose)

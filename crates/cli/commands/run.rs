@@ -20,6 +20,7 @@ use flowrun_core::events::{Observers, Usage};
 use flowrun_core::execute::{Execution, Outputs, Resources, Run, RunOptions, Stop as StopRun, execute};
 use flowrun_core::journal::{Journal, OnePassJournal};
 use flowrun_core::registry::Registry;
+use flowrun_core::secrets::Secrets;
 use flowrun_core::value::Value;
 use flowrun_steps::{Cache, Files, Stores};
 use serde_json::{Map, json};
@@ -31,8 +32,8 @@ use crate::load::{Around, Loaded, bind_stores, check_files, load, load_text};
 use crate::render::{Screen, plural, thousands};
 use crate::report::{Preview, Progress, Record, clock};
 
-pub(super) use durable::{Kept, asked_again};
-pub(super) use inputs::{bind as bind_inputs, open as open_inputs, shown as shown_inputs};
+pub(super) use durable::{Kept, asked_again, given_again};
+pub(super) use inputs::{bind as bind_inputs, open as open_inputs, secret_names, shown as shown_inputs};
 use models::Bound;
 pub(super) use models::bind as bind_models;
 use output::Writers;
@@ -44,6 +45,9 @@ pub(super) struct Prepared {
     loaded: Loaded,
     inputs: Vec<Value>,
     given: Map<String, serde_json::Value>,
+    secrets: Secrets,
+    /// Those of them that were typed, by name.
+    typed_secrets: Vec<String>,
     seed: u64,
     writers: Writers,
     files: Arc<Files>,
@@ -51,6 +55,13 @@ pub(super) struct Prepared {
     stores: Stores,
     /// Replies of earlier runs, where they are wanted.
     cache: Option<Cache>,
+}
+
+impl Prepared {
+    /// What is hidden in all that is said and kept of the run.
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
 }
 
 pub(super) fn run(registry: &Registry, args: &RunArgs, screen: &Screen, verbose: u8) -> Result<(), Stop> {
@@ -102,14 +113,20 @@ pub(super) fn prepare(
     let writers = Writers::new(flow, &args.output, args.json)?;
     files.destinations = writers.destinations();
     let given = inputs::given(flow, args, &working, &mut files)?;
-    let (inputs, seed) = inputs::bind(flow, given, args.seed)?;
+    let (inputs, seed) = inputs::bind(flow, given, args.seed, args.again.as_deref())?;
     let shown = inputs::shown(flow, &inputs);
-    refuse_tools(&loaded, args)?;
-    let models = models::bind(&loaded.compiled.models, &args.model)?;
+    let secrets = Secrets::of(flow, &inputs);
+    screen.hidden().add(&secrets);
+    let names = secret_names(flow);
+    let typed_secrets = names
+        .iter()
+        .filter(|name| args.input.iter().any(|text| durable::secret_typed(text, &names) == Some(name)));
+    let typed_secrets = typed_secrets.cloned().collect();
     let asked = options(args, 0);
-    if let Some(refused) = loaded.compiled.tools.iter().find_map(|tool| tool.tool.refused(&asked)) {
+    if let Some(refused) = loaded.compiled.reachable_tools().iter().find_map(|tool| tool.tool.refused(&asked)) {
         return Err(Stop::Usage(refused.message, refused.help));
     }
+    let models = models::bind(&loaded.compiled.models, &args.model)?;
     let mut wrong = check_files(flow, &files, args.preview.is_none());
     let stores = bind_stores(&loaded.compiled, &files, args.preview.is_some()).unwrap_or_else(|refused| {
         wrong.extend(refused);
@@ -125,17 +142,20 @@ pub(super) fn prepare(
         screen.diagnostics_of(&loaded.warnings);
     }
     let cache = if args.keep.cache { Some(super::cache::open()?) } else { None };
-    Ok(Prepared { inputs, given: shown, seed, writers, files: Arc::new(files), models, stores, cache, loaded })
-}
-
-/// What the person has to allow, before anything runs.
-fn refuse_tools(loaded: &Loaded, args: &RunArgs) -> Result<(), Stop> {
-    let options = RunOptions { allow_stdio_mcp: args.allow_stdio_mcp, ..RunOptions::default() };
-    let refused = loaded.compiled.tools.iter().find_map(|tool| tool.tool.refused(&options));
-    match refused {
-        None => Ok(()),
-        Some(error) => Err(Stop::usage(error.message).help(error.help.unwrap_or_default())),
-    }
+    let files = Arc::new(files);
+    Ok(Prepared {
+        inputs,
+        given: shown,
+        secrets,
+        typed_secrets,
+        seed,
+        writers,
+        files,
+        models,
+        stores,
+        cache,
+        loaded,
+    })
 }
 
 async fn go(
@@ -145,7 +165,8 @@ async fn go(
     screen: &Screen,
     verbose: u8,
 ) -> Result<u8, Stop> {
-    let Prepared { loaded, inputs, given, seed, writers, files, models, stores, cache } = prepared;
+    let Prepared { loaded, inputs, given, secrets, typed_secrets, seed, writers, files, models, stores, cache } =
+        prepared;
     let flow = Arc::clone(&loaded.compiled.flow);
     let talks = !args.quiet && !args.json;
     if talks {
@@ -170,7 +191,7 @@ async fn go(
         let names = flow.steps.iter().map(|s| &*s.name);
         let said = kept.as_ref().map_or(0, |kept| kept.already_said);
         let progress = Arc::new(Progress::new(screen.clone(), terminal, verbose > 0, names).after(said));
-        asked = Terminal::find(&progress);
+        asked = Terminal::find(&progress, &secrets);
         observers = observers.with(progress);
     }
     let (stop, stores) = (Arc::new(StopRun::default()), Arc::new(stores));
@@ -185,6 +206,7 @@ async fn go(
         .resources(resources)
         .observers(observers)
         .journal(journal)
+        .secrets(secrets.clone())
         .stop(Arc::clone(&stop));
     let run = match asked {
         Some(terminal) => run.answers(Arc::new(terminal)),
@@ -198,6 +220,8 @@ async fn go(
     let mut report = Report {
         loaded: &loaded,
         given,
+        secrets: &secrets,
+        typed_secrets,
         seed,
         models: described,
         run: &run,
@@ -231,16 +255,23 @@ async fn go(
         Err(error) => report.failure(screen, error),
         Ok(_) => {}
     }
-    if let Some(kept) = &kept {
-        if ended.is_ok() {
-            forget(&stores, kept, screen).await;
-        }
-        if let Err(error) = kept.close(&report) {
-            screen.error(&error.to_string(), None);
-            code = code.max(FAILED);
-        }
+    if !close(&report, &stores, screen).await {
+        code = code.max(FAILED);
     }
     Ok(code)
+}
+
+/// Keeps how the run ended; false where that cannot be done.
+async fn close(report: &Report<'_>, stores: &Stores, screen: &Screen) -> bool {
+    let Some(kept) = report.kept else { return true };
+    if report.ended.is_ok() {
+        forget(stores, kept, screen).await;
+    }
+    let closed = kept.close(report);
+    if let Err(error) = &closed {
+        screen.error(&error.to_string(), None);
+    }
+    closed.is_ok()
 }
 
 /// With what only some runs have.
@@ -312,6 +343,8 @@ fn header(screen: &Screen, name: &str, kept: Option<&Kept>, seed: u64, models: &
 struct Report<'a> {
     loaded: &'a Loaded,
     given: Map<String, serde_json::Value>,
+    secrets: &'a Secrets,
+    typed_secrets: Vec<String>,
     seed: u64,
     models: BTreeMap<String, String>,
     run: &'a Run,
@@ -362,7 +395,7 @@ impl Report<'_> {
             "seed": self.seed,
             "status": self.status(),
             "error": error,
-            "questions": self.questions,
+            "questions": self.questions_shown(),
             "messages": self.record.messages(),
             "end": self.ended.as_ref().ok().and_then(|o| o.end.as_deref()),
             "outputs": self.outputs(),
@@ -374,6 +407,17 @@ impl Report<'_> {
             "usage": self.run.usage(),
             "seconds": took.as_secs_f64(),
         })
+    }
+
+    /// What it waits for, without secrets.
+    fn questions_shown(&self) -> Vec<serde_json::Value> {
+        let json = |question| serde_json::to_value(question).unwrap_or_default();
+        self.questions.iter().map(|question| self.secrets.masked_json(&json(question))).collect()
+    }
+
+    /// What has to be typed again when the run goes on.
+    fn given_again(&self) -> String {
+        inputs::typed_again(self.typed_secrets.iter().map(String::as_str))
     }
 
     fn status(&self) -> &'static str {
@@ -460,9 +504,12 @@ impl Report<'_> {
             let (what, how) = wanted(&question.kind, id.unwrap_or("RUN"));
             screen.line("");
             screen.line(&format!("`{}` waits for {what}", question.at));
+            let again = self.given_again();
             match id {
-                Some(_) if self.questions.len() > 1 => screen.line(&format!("  {how} --to '{}'", question.at)),
-                Some(_) => screen.line(&format!("  {how}")),
+                Some(_) if self.questions.len() > 1 => {
+                    screen.line(&format!("  {how} --to '{}'{again}", question.at));
+                }
+                Some(_) => screen.line(&format!("  {how}{again}")),
                 None => {
                     screen.line("  nothing of this run is kept, so it cannot be answered; run it at a terminal");
                 }
@@ -478,7 +525,7 @@ impl Report<'_> {
                 if done > 0 {
                     help.push(format!("nothing was lost: {} {} kept", plural(done, "finished item"), are(done)));
                 }
-                help.push(format!("flowrun resume {}", kept.id()));
+                help.push(format!("flowrun resume {}{}", kept.id(), self.given_again()));
             }
             _ if error.code == INTERRUPTED && done > 0 => {
                 help.push(format!("{} had finished", plural(done, "item")));

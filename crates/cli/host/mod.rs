@@ -16,6 +16,7 @@ use flowrun_core::registry::Registry;
 use serde_json::Value;
 
 use crate::commands::Stop;
+use crate::render::Hidden;
 use outgoing::{Outgoing, gone};
 use session::Session;
 use wire::{Incoming, Line, RpcError};
@@ -24,14 +25,14 @@ use wire::{Incoming, Line, RpcError};
 const AT_ONCE: usize = 1024;
 
 /// Serves the program on the other side until its input ends.
-pub(crate) fn serve(registry: &Registry) -> Result<(), Stop> {
+pub(crate) fn serve(registry: &Registry, hidden: &Hidden) -> Result<(), Stop> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Stop::usage(format!("no threads can be started: {e}")))?;
     let (outgoing, writer) = Outgoing::begin(std::io::stdout());
     let ended = std::thread::scope(|scope| {
         let (lines, incoming) = tokio::sync::mpsc::channel(AT_ONCE);
         scope.spawn(move || read_lines(&lines));
-        runtime.block_on(converse(registry, Arc::clone(&outgoing), incoming))
+        runtime.block_on(converse(registry, hidden, Arc::clone(&outgoing), incoming))
     });
     drop(outgoing);
     runtime.shutdown_background();
@@ -52,10 +53,11 @@ fn read_lines(lines: &tokio::sync::mpsc::Sender<std::io::Result<Line>>) {
 
 async fn converse(
     registry: &Registry,
+    hidden: &Hidden,
     outgoing: Arc<Outgoing>,
     mut lines: tokio::sync::mpsc::Receiver<std::io::Result<Line>>,
 ) -> Result<(), Stop> {
-    let session = Arc::new(Session::new(Arc::clone(&outgoing)).map_err(Stop::usage)?);
+    let session = Arc::new(Session::new(Arc::clone(&outgoing), hidden.clone()).map_err(Stop::usage)?);
     let permits = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
     let mut broken = None;
     while let Some(line) = lines.recv().await {

@@ -13,6 +13,7 @@ use flowrun_core::error::StepError;
 use flowrun_core::events::{Event, Observer, Observers};
 use flowrun_core::execute::{Execution, Outputs, Resources, Run, RunOptions, Stop as StopRun, execute};
 use flowrun_core::journal::{Journal, MemoryJournal};
+use flowrun_core::secrets::Secrets;
 use flowrun_core::table::{Table, to_list};
 use flowrun_core::value::Value;
 use flowrun_data::Format;
@@ -40,6 +41,7 @@ pub(super) struct HostRun {
     handle: String,
     flow: Arc<HostFlow>,
     inputs: Vec<Value>,
+    secrets: Secrets,
     seed: u64,
     parallel: Option<usize>,
     events: bool,
@@ -142,6 +144,7 @@ impl HostRun {
         let folder = options.run_dir.map(|dir| Folder::at(&dir, loaded, top, &inputs, seed, described, &working));
         Ok(Self {
             handle,
+            secrets: Secrets::of(top, &inputs),
             inputs,
             seed,
             parallel: options.parallel,
@@ -156,6 +159,11 @@ impl HostRun {
             left: Notify::new(),
             flow,
         })
+    }
+
+    /// What is hidden in all that is said and kept of it.
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     pub(super) fn reply(&self, message: String) -> Result<(), RpcError> {
@@ -290,11 +298,15 @@ impl HostRun {
             lends: self.flow.lends.clone(),
             ..RunOptions::default()
         };
-        let run = Run::new(options).resources(resources).observers(observers).journal(journal);
+        let run = Run::new(options)
+            .resources(resources)
+            .observers(observers)
+            .journal(journal)
+            .secrets(self.secrets.clone());
         let run = Arc::new(run.stop(stop).answers(self.given.clone()));
         let ended = execute(&self.flow.loaded.compiled.flow, self.inputs.clone(), &run).await;
         if let Some(folder) = &self.folder {
-            folder.close(&ended, &run).map_err(refused)?;
+            folder.close(&ended, &run, &self.secrets).map_err(refused)?;
         }
         let messages = self.new_messages(&said);
         self.answer_of(ended, messages, &run, scratch)

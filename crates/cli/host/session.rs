@@ -19,6 +19,7 @@ use super::run::HostRun;
 use super::wire::RpcError;
 use crate::commands::Stop;
 use crate::load::{Around, Loaded, load_text};
+use crate::render::Hidden;
 
 /// A document that was loaded.
 pub(super) struct HostFlow {
@@ -33,6 +34,8 @@ pub(super) struct Session {
     flows: Mutex<HashMap<String, Arc<HostFlow>>>,
     runs: Mutex<HashMap<String, Arc<HostRun>>>,
     next: AtomicU64,
+    /// What the log of the process does not show.
+    hidden: Hidden,
     /// Tables that are too long for a message, until the session ends.
     folder: TempDir,
 }
@@ -48,9 +51,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Session {
-    pub(super) fn new(outgoing: Arc<Outgoing>) -> Result<Self, String> {
+    pub(super) fn new(outgoing: Arc<Outgoing>, hidden: Hidden) -> Result<Self, String> {
         let folder = TempDir::new().map_err(|e| format!("there is no place for temporary files: {e}"))?;
-        Ok(Self { outgoing, flows: Mutex::default(), runs: Mutex::default(), next: AtomicU64::new(1), folder })
+        let (flows, runs) = (Mutex::default(), Mutex::default());
+        Ok(Self { outgoing, flows, runs, next: AtomicU64::new(1), hidden, folder })
     }
 
     fn handle(&self, letter: char) -> String {
@@ -151,6 +155,7 @@ impl Session {
         let flow = flow.ok_or_else(|| RpcError::handle(&start.flow))?;
         let handle = self.handle('r');
         let run = HostRun::start(handle.clone(), flow, start.inputs, start.options, self.folder.path())?;
+        self.hidden.add(run.secrets());
         locked(&self.runs).insert(handle.clone(), Arc::new(run));
         Ok(json!({ "run": handle }))
     }
@@ -189,7 +194,9 @@ fn property(port: &Port) -> Value {
     if let Some(doc) = &port.doc {
         schema.insert("description".to_owned(), doc.as_str().into());
     }
-    if let Some(default) = port.default.as_ref().and_then(|default| default.to_json().ok()) {
+    if port.secret {
+        schema.insert("writeOnly".to_owned(), true.into());
+    } else if let Some(default) = port.default.as_ref().and_then(|default| default.to_json().ok()) {
         schema.insert("default".to_owned(), default);
     }
     schema.into()
@@ -211,11 +218,11 @@ fn does_not_load(wrong: &Diagnostics) -> RpcError {
     RpcError::new(-32001, "the document does not load").data(json!({ "diagnostics": errors }))
 }
 
-/// Whether the document calls functions that the host does not lend.
+/// Whether steps call functions that the host does not lend. One that is only defined stops nothing.
 fn not_lent(loaded: &Loaded, lends: &[String]) -> Result<(), RpcError> {
     let options = RunOptions { lends: lends.to_vec(), allow_stdio_mcp: true, ..RunOptions::default() };
     let mut wrong = Diagnostics::new();
-    for tool in &loaded.compiled.tools {
+    for tool in loaded.compiled.reachable_tools() {
         if let Some(refused) = tool.tool.refused(&options) {
             let problem = Diagnostic::error(codes::NOT_LENT, refused.message, &tool.span);
             wrong.push(problem.help(format!("name `{}` among the `tools` of `load`", tool.name)));

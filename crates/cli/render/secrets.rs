@@ -7,6 +7,7 @@ const HIDDEN: char = '•';
 /// The line with the value of every secret key hidden, each letter by a sign, so that places stay where they are.
 /// A value that only names an environment variable, `${NAME}`, is no secret.
 pub(super) fn hidden(line: &str) -> String {
+    let input = is_secret_input(line);
     let (mut shown, mut rest) = (String::with_capacity(line.len()), line);
     while let Some(start) = rest.find(is_letter) {
         let end = rest[start..].find(|c| !is_letter(c)).map_or(rest.len(), |n| start + n);
@@ -16,8 +17,12 @@ pub(super) fn hidden(line: &str) -> String {
         let Some(colon) = after.find(':').filter(|n| after[..*n].trim_matches(['"', '\'', ' ']).is_empty()) else {
             continue;
         };
-        if is_secret_key(&before[start..]) {
+        let key = &before[start..];
+        if is_secret_key(key) || (input && key == "default") {
             let (sign, value) = after.split_at(colon + 1);
+            if input && value.trim_start().starts_with('{') {
+                continue; // what an input named so is, and not what it holds
+            }
             let (value, after) = value.split_at(length_of_value(value));
             shown.push_str(sign);
             shown.extend(value.chars().map(|c| if names_variable(value) || !is_hidden(c) { c } else { HIDDEN }));
@@ -25,6 +30,14 @@ pub(super) fn hidden(line: &str) -> String {
         }
     }
     without_passwords(&(shown + rest))
+}
+
+/// Whether the line declares a secret input.
+fn is_secret_input(line: &str) -> bool {
+    line.split_once("secret").is_some_and(|(_, after)| {
+        let value = after.trim_start_matches(['"', '\'', ' ']).strip_prefix(':');
+        value.is_some_and(|value| value.trim_start().starts_with("true"))
+    })
 }
 
 /// The text with the password of every address hidden, `postgres://me:PASSWORD@host/db`.
@@ -99,6 +112,10 @@ mod tests {
             ("  url: postgres://me:${PW}@host/d", "  url: postgres://me:${PW}@host/d"),
             ("  url: http://host:80/a", "  url: http://host:80/a"),
             ("  password:", "  password:"),
+            ("token: { type: string, secret: true }", "token: { type: string, secret: true }"),
+            ("  key: { secret: true, default: a b }", "  key: { secret: true, default: • • }"),
+            ("  key: { default: \"${KEY}\", secret: true }", "  key: { default: \"${KEY}\", secret: true }"),
+            ("  key: { secret: false, default: a }", "  key: { secret: false, default: a }"),
         ] {
             assert_eq!(hidden(line), shown);
         }

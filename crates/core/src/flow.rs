@@ -32,6 +32,32 @@ pub struct Compiled {
     pub warnings: Diagnostics,
 }
 
+impl Compiled {
+    /// The tools that some step can come to call, in the order of their definition: not those that are only defined.
+    pub fn reachable_tools(&self) -> Vec<&Arc<ToolDefinition>> {
+        let mut flows = vec![&self.flow];
+        let mut tools: Vec<&Arc<ToolDefinition>> = Vec::new();
+        let mut next = 0;
+        while next < flows.len() {
+            let flow = flows[next];
+            next += 1;
+            for step in &flow.steps {
+                let given = step.context.iter().map(|(provider, _)| provider);
+                let called = step.tools.values().chain(given.clone().filter_map(|provider| provider.tool()));
+                tools.extend(called);
+                let inner = step.inner_flows().chain(given.filter_map(|provider| provider.flow()));
+                for inner in inner {
+                    if !flows.iter().any(|known| Arc::ptr_eq(known, inner)) {
+                        flows.push(inner);
+                    }
+                }
+            }
+        }
+        let is_called = |tool: &&Arc<ToolDefinition>| tools.iter().any(|called| Arc::ptr_eq(called, tool));
+        self.tools.iter().filter(is_called).collect()
+    }
+}
+
 /// A datastore that steps use.
 pub struct DatastoreDefinition {
     /// Its name.
@@ -176,6 +202,14 @@ impl FlowProvider {
         match &self.source {
             ProviderSource::Flow(flow) => Some(flow),
             ProviderSource::Tool(tool) => tool.tool.flow(),
+        }
+    }
+
+    /// The tool that it calls, if it does.
+    pub fn tool(&self) -> Option<&Arc<ToolDefinition>> {
+        match &self.source {
+            ProviderSource::Flow(_) => None,
+            ProviderSource::Tool(tool) => Some(tool),
         }
     }
 }

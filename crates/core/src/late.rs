@@ -37,8 +37,13 @@ impl<T: DeserializeOwned + Clone> Late<T> {
             Self::Now(value) => Ok(value.clone()),
             Self::From(reference) => {
                 let value = cx.late(reference)?;
-                from_value(value.clone())
-                    .map_err(|e| StepError::new("step.late", format!("`{reference}` gave {value}: {e}")))
+                from_value(value.clone()).map_err(|e| {
+                    let (type_name, why) = (value.type_name(), e.to_string());
+                    // What stands before says of the value in another way what is said already.
+                    let why =
+                        why.split_once(" where ").map_or(format!(": {why}"), |(_, why)| format!(", where {why}"));
+                    StepError::new("step.late", format!("`{reference}` gave {value} ({type_name}){why}"))
+                })
             }
         }
     }

@@ -18,6 +18,7 @@ pub mod node;
 pub mod ports;
 pub mod registry;
 pub mod schema;
+pub mod secrets;
 pub mod seed;
 pub mod signature;
 pub mod spec;

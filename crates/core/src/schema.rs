@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::node::{Node, NodeKind};
 use crate::template::{Expression, Extras, Template, TemplateError};
+use crate::words::plural;
 
 /// Unknown key.
 pub const UNKNOWN_KEY: &str = "E0102";
@@ -86,7 +87,7 @@ impl<'a> Checker<'a> {
                 }
                 let fewest = map.get("minItems").and_then(Json::as_u64).unwrap_or(0);
                 if (items.len() as u64) < fewest {
-                    let message = format!("{} needs at least {fewest} items", self.name(key));
+                    let message = format!("{} needs at least {}", self.name(key), plural(fewest, "item"));
                     found.push(Diagnostic::error(WRONG_VALUE, message, &node.span));
                 }
             }

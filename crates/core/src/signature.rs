@@ -20,6 +20,8 @@ pub struct Port {
     pub default: Option<Value>,
     /// What it is for.
     pub doc: Option<String>,
+    /// Of an input of the top flow: whether its value is kept nowhere and shown to nobody.
+    pub secret: bool,
     /// Of an output that is a table: where its rows come from.
     pub rows: Rows,
     /// Of an output that is a table: whether rows past its length can be read.
@@ -84,6 +86,7 @@ impl Port {
             value_type,
             default: None,
             doc: None,
+            secret: false,
             rows: Rows::New,
             grows: Grows::Unknown,
             wired: None,

@@ -91,8 +91,11 @@ pub struct RunFile {
     pub flow: FlowRecord,
     /// The folder from which it was started, and to which what is written is relative.
     pub working_folder: PathBuf,
-    /// The flow's inputs, by name.
+    /// The flow's inputs, by name, without the secret ones.
     pub inputs: Map<String, Value>,
+    /// The names of the secret ones; their values are not kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_inputs: Vec<String>,
     /// The run's seed.
     pub seed: u64,
     /// Who answers for each model.

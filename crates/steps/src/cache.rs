@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flowrun_core::execute::StepCx;
 use flowrun_llm::{Answerer, BoundModel, ChatRequest, FinishReason, ModelError, Reply};
+use serde::Serialize;
 
 /// Where replies are kept from run to run.
 pub trait KeepsReplies: Send + Sync {
@@ -34,6 +35,9 @@ pub(crate) async fn chat(
     let (Ok(Cache(cache)), Answerer::Openai(openai)) = (cx.resource::<Cache>(), model.answerer()) else {
         return model.chat(request).await;
     };
+    if is_secret(cx, &(&request.messages, &request.tools)) {
+        return model.chat(request).await;
+    }
     // Without the run's seed: what another run asked at this place counts too.
     let place = format!("{}!{key}", cx.address().key());
     let name = match openai.fingerprint(request, &place) {
@@ -48,10 +52,15 @@ pub(crate) async fn chat(
     }
     let reply = model.chat(request).await?;
     // What was cut short or taken away may come whole the next time.
-    if matches!(reply.finish_reason, FinishReason::Stop | FinishReason::ToolCalls) {
+    if matches!(reply.finish_reason, FinishReason::Stop | FinishReason::ToolCalls) && !is_secret(cx, &reply) {
         keep(cache, name, openai.model().to_owned(), &reply).await;
     }
     Ok(reply)
+}
+
+/// What holds a secret of the run stays with the run: neither its text nor its digest is kept for others.
+fn is_secret(cx: &StepCx<'_>, what: &impl Serialize) -> bool {
+    serde_json::to_string(what).map_or(true, |text| cx.holds_secret(&text))
 }
 
 async fn kept(cache: &Arc<dyn KeepsReplies>, name: &str) -> Option<Reply> {

@@ -166,6 +166,7 @@ fn of_table(table: &Table) -> Collection {
         value_type,
         default: None,
         description: None,
+        secret: false,
     };
     let columns = table.columns().into_iter().map(column).collect();
     Collection::new(&CollectionSpec { name: TABLE.to_owned().into(), columns })

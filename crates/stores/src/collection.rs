@@ -290,6 +290,7 @@ pub(crate) mod tests {
             value_type: if *word == "tags" { Type::list(Type::string()) } else { Type::from_word(word).unwrap() },
             default: None,
             description: None,
+            secret: false,
         };
         CollectionSpec { name: name.to_owned().into(), columns: columns.iter().map(column).collect() }
     }

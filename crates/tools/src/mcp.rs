@@ -2,6 +2,7 @@
 
 mod answer;
 mod connection;
+mod schemas;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,7 +26,8 @@ use crate::process::Program;
 use connection::{Connection, Remote, Server};
 
 /// A tool of a server that speaks MCP, over HTTP (`url`) or over the pipes of a program that is started for it (`command`).
-/// The flow lists the tool's arguments and results, so that it can be checked without the server. Tools that name the same
+/// The flow lists the tool's arguments and results, so that it can be checked without the server; the first call finds out
+/// whether the server says the same of them, and each call and answer is checked by the server's own schemas. Tools that name the same
 /// server in the same way share a connection.
 ///
 /// Where the server gives a structured result, its values are taken by their names; else a text is the result, and what is no
@@ -213,7 +215,7 @@ impl Tool for McpTool {
     fn call<'a>(&'a self, cx: &'a ToolCx<'a>, arguments: &'a Object) -> BoxFuture<'a, Result<Value, StepError>> {
         async move {
             let connection = cx.held(&self.key, || Connection::new(self.server.clone()));
-            let answer = connection.call(cx, &self.tool, arguments).await?;
+            let answer = connection.call(cx, self, arguments).await?;
             answer::value(answer, &self.results).map_err(|mut error| {
                 error.message = self.server.redact(error.message);
                 error

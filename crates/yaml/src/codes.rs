@@ -18,6 +18,8 @@ pub const OVER_LIMIT: &str = "E0107";
 pub const FILE: &str = "E0108";
 /// An environment variable is not set.
 pub const ENVIRONMENT: &str = "E0109";
+/// A secret that can be read in the file.
+pub const SECRET: &str = "E0110";
 /// A number that is probably meant as text.
 pub const LEADING_ZERO: &str = "W0101";
 
@@ -33,7 +35,7 @@ pub const CODES: &[(&str, &str, &str)] = &[
         UNKNOWN_KEY,
         "unknown key",
         "Nothing reads this key, so it would have no effect. Mostly it is a slip of the pen, and the nearest known \
-         name is proposed. `flow` and `seed` stand only at the top of a file, `default` only at an input or a variable.",
+         name is proposed. `flow` and `seed` stand only at the top of a file, `default` only at an input or a variable, `secret` only at an input.",
     ),
     (
         SYNTAX,
@@ -80,6 +82,13 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "an environment variable is not set",
         "`${NAME}` is replaced by an environment variable, and this one is not set. Set it, or give a default with \
          `${NAME:-default}`, which also stands in for an empty one. For the text itself write `$${`.",
+    ),
+    (
+        SECRET,
+        "a secret stands in the file",
+        "A flow's file is read by many. The default of an input with `secret: true` comes from the environment, \
+         `default: ${NAME}`, without a text that stands in for it. Without a default it is given each time, with \
+         `-i NAME=VALUE` or in a file of inputs.",
     ),
     (
         LEADING_ZERO,

@@ -130,5 +130,6 @@ fn port(property: &Property) -> InputSpec {
         value_type: property.shape.to_type(),
         default: property.default.clone(),
         description: property.description.clone(),
+        secret: false,
     }
 }

@@ -65,6 +65,11 @@ pub(super) const TOOLS: Codes = &[
     ),
     ("tool.unknown", "an MCP server does not have the tool that the flow names."),
     (
+        "tool.schema",
+        "an MCP server says otherwise of a tool than the flow: an argument or result has another name or type there, or is \
+         missing here. `check` asks no server, so the first call finds it. List what the server does.",
+    ),
+    (
         "tool.refused",
         "the tool starts a program that speaks MCP, and `--allow-stdio-mcp` was not given. Look at what the flow starts first.",
     ),

@@ -18,16 +18,26 @@ use flowrun_steps::RunMark;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::inputs::{secret_names, typed_again};
 use super::{Prepared, Report};
 use crate::args::{KeepArgs, RunArgs};
 use crate::commands::Stop;
 use crate::commands::runs::{RUNS, held_in_words, rows_of};
+
+/// What has to be typed once more of what was typed when the run was started.
+pub(in crate::commands) fn given_again(run: &RunFile) -> String {
+    let typed = run.options.get("secret").and_then(Value::as_array);
+    let names = typed.into_iter().flatten().filter_map(Value::as_str);
+    typed_again(names)
+}
 
 /// What was typed, as a run keeps it.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Typed {
     input: Vec<String>,
+    /// The names of secrets that were typed, and are typed again.
+    secret: Vec<String>,
     inputs: Option<PathBuf>,
     output: Vec<String>,
     seed: Option<u64>,
@@ -106,8 +116,10 @@ fn look_for_unfinished(runs: &Path, run: &RunFile, args: &RunArgs) -> Result<(),
         }
         if found.status == Status::Waiting {
             let stop = Stop::usage(format!("the same run is kept, as {id}, and waits for an answer"));
-            let help =
-                format!("flowrun reply {id} TEXT\n        goes on with it; `flowrun {file} --new` begins again");
+            let again = found.run.as_ref().map(given_again).unwrap_or_default();
+            let help = format!(
+                "flowrun reply {id} TEXT{again}\n        goes on with it; `flowrun {file} --new` begins again"
+            );
             return Err(stop.help(help));
         }
         let rows = rows_of(&found.path).map_err(not_kept)?;
@@ -118,17 +130,27 @@ fn look_for_unfinished(runs: &Path, run: &RunFile, args: &RunArgs) -> Result<(),
         }
         let (status, held) = (found.status.word(), held_in_words(&rows));
         let message = format!("an unfinished run of this flow with these inputs is kept: {id}, {status}, {held}");
-        let help = format!("flowrun resume {id}\n        goes on with it; `flowrun {file} --new` begins again");
+        let again = found.run.as_ref().map(given_again).unwrap_or_default();
+        let help =
+            format!("flowrun resume {id}{again}\n        goes on with it; `flowrun {file} --new` begins again");
         return Err(Stop::usage(message).help(help));
     }
     Ok(())
 }
 
+/// The name of the secret that is given by a text of `-i`, if it is one.
+pub(super) fn secret_typed<'n>(text: &str, secrets: &'n [String]) -> Option<&'n String> {
+    let (name, _) = text.split_once('=')?;
+    secrets.iter().find(|secret| *secret == name)
+}
+
 /// What is asked now, as a run keeps it.
 fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
     let wrong = |e: &dyn std::fmt::Display| Stop::usage(format!("the run cannot be described: {e}"));
+    let names = secret_names(&prepared.loaded.compiled.flow);
     let typed = Typed {
-        input: args.input.clone(),
+        input: args.input.iter().filter(|text| secret_typed(text, &names).is_none()).cloned().collect(),
+        secret: prepared.typed_secrets.clone(),
         inputs: args.inputs.clone(),
         output: args.output.clone(),
         seed: args.seed,
@@ -157,6 +179,7 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
         models,
         earlier_models: Vec::new(),
         forked: None,
+        secret_inputs: names,
         items_from: 0,
         mark: String::new(),
         options,
@@ -185,6 +208,7 @@ pub(in crate::commands) fn asked_again(run: &RunFile) -> Result<RunArgs, Stop> {
         components: typed.components,
         allow_stdio_mcp: typed.allow_stdio_mcp,
         unfinished: Unfinished::Ask,
+        again: None,
         keep: KeepArgs { cache: typed.cache, ..KeepArgs::default() },
         quiet: false,
         json: false,
@@ -213,7 +237,7 @@ impl Kept {
                 }
                 Err(error) => return Err(Stop::usage(error.to_string())),
             };
-            let help = format!("flowrun resume {id} --accept-changes\n        {again}");
+            let help = format!("flowrun resume {id} --accept-changes{}\n        {again}", given_again(&is));
             return Err(Stop::usage(message).help(help));
         }
         let effects_only = !differences.is_empty();
@@ -324,7 +348,7 @@ impl Kept {
             error: failure,
             maps: json(serde_json::to_value(report.record.maps())),
             usage: json(serde_json::to_value(report.run.usage())),
-            questions: report.questions.iter().map(|q| json(serde_json::to_value(q))).collect(),
+            questions: report.questions_shown(),
             said: report.record.said(),
             ended: 0,
         })?;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use flowrun_core::cast::parse_text;
-use flowrun_core::diagnostics::nearest;
+use flowrun_core::diagnostics::{Diagnostics, nearest};
 use flowrun_core::execute;
 use flowrun_core::flow::{Flow, FlowStep};
+use flowrun_core::signature::Port;
 use flowrun_core::types::Kind;
 use flowrun_core::value::Value;
 use flowrun_data::read::{self, ReadOptions};
@@ -25,16 +26,21 @@ pub(super) fn given(
 ) -> Result<BTreeMap<String, Value>, Stop> {
     let mut values = BTreeMap::new();
     if let Some(file) = &args.inputs {
-        values = from_file(file)?;
+        values = from_file(file, flow.inputs.iter().any(|port| port.secret))?;
     }
     for text in &args.input {
         let Some((name, value)) = text.split_once('=') else {
-            return Err(Stop::usage(format!("`-i {text}` is not of the form NAME=VALUE")));
+            // It may be a secret without its name.
+            let shown = if flow.inputs.iter().any(|port| port.secret) { "…" } else { text };
+            return Err(Stop::usage(format!("`-i {shown}` is not of the form NAME=VALUE")));
         };
         let Some(port) = flow.input(name) else {
             return Err(unknown(flow, name));
         };
-        let wrong = |e: flowrun_core::cast::CastError| Stop::usage(format!("input `{name}`: {e}"));
+        let wrong = |e: flowrun_core::cast::CastError| {
+            let why = if port.secret { format!("it is no {}", port.value_type) } else { e.to_string() };
+            Stop::usage(format!("input `{name}`: {why}"))
+        };
         // A table is named by its file; it is opened below.
         let value = match port.value_type.without_null().kind {
             Kind::Table => Value::from(value),
@@ -93,24 +99,57 @@ fn unknown(flow: &Flow, name: &str) -> Stop {
     }
 }
 
-fn from_file(file: &Path) -> Result<BTreeMap<String, Value>, Stop> {
+/// `secret`: whether lines of the file must not be shown.
+fn from_file(file: &Path, secret: bool) -> Result<BTreeMap<String, Value>, Stop> {
     let name = file.display().to_string();
     let text = std::fs::read(file).map_err(|e| Stop::usage(format!("`{name}` cannot be read: {e}")))?;
     let folder = file.parent().unwrap_or(Path::new("."));
-    let parsed = parse_node(&text, &ParseOptions::new(name.as_str(), folder)).map_err(Stop::Diagnostics)?;
+    let parsed = parse_node(&text, &ParseOptions::new(name.as_str(), folder))
+        .map_err(|wrong| if secret { Stop::usage(places_of(&wrong, &name)) } else { Stop::Diagnostics(wrong) })?;
     match parsed.node.to_value() {
         Value::Object(object) => Ok(object.iter().map(|(k, v)| (k.to_string(), v.clone())).collect()),
         other => Err(Stop::usage(format!("`{name}` is a {}, not a mapping of inputs", other.type_name()))),
     }
 }
 
-/// The inputs in the flow's order, and the run's seed.
+/// Where a file of inputs is wrong, and nothing of what stands there.
+fn places_of(wrong: &Diagnostics, name: &str) -> String {
+    let places = wrong.iter().filter_map(|d| d.span.line_column());
+    let places: Vec<_> = places.map(|(line, column)| format!("{name}:{line}:{column}")).collect();
+    format!(
+        "the inputs cannot be read; see {}",
+        if places.is_empty() { name.to_owned() } else { places.join(", ") }
+    )
+}
+
+/// What is typed of secrets where a run goes on.
+pub(super) fn typed_again<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    names.fold(String::new(), |typed, name| typed + " -i " + name + "=…")
+}
+
+/// The names of the secret inputs.
+pub(in crate::commands) fn secret_names(flow: &Flow) -> Vec<String> {
+    flow.inputs.iter().filter(|port| port.secret).map(|port| port.name.clone()).collect()
+}
+
+/// The inputs in the flow's order, and the run's seed. `again`: the command with which a run goes on.
 pub(in crate::commands) fn bind(
     flow: &Flow,
     given: BTreeMap<String, Value>,
     seed: Option<u64>,
+    again: Option<&str>,
 ) -> Result<(Vec<Value>, u64), Stop> {
-    let absent = flow.inputs.iter().find(|p| p.default.is_none() && !given.contains_key(&p.name));
+    let absent = |p: &&Port| p.default.is_none() && !given.contains_key(&p.name);
+    if let Some(again) = again {
+        let secret: Vec<_> = flow.inputs.iter().filter(|p| p.secret).filter(absent).collect();
+        if !secret.is_empty() {
+            let names: Vec<_> = secret.iter().map(|p| format!("`{}`", p.name)).collect();
+            let typed = typed_again(secret.iter().map(|p| p.name.as_str()));
+            let message = format!("secrets are not kept, so the run cannot go on without {}", names.join(", "));
+            return Err(Stop::usage(message).help(format!("{again}{typed}")));
+        }
+    }
+    let absent = flow.inputs.iter().find(absent);
     let inputs = execute::bind(flow, given).map_err(|wrong| {
         let stop = Stop::usage(wrong.join("\n       "));
         match absent {
@@ -131,11 +170,12 @@ pub(in crate::commands) fn bind(
         .ok_or_else(|| Stop::usage(format!("the seed, input `{name}`, must be an integer from 0")))
 }
 
-/// The inputs as the manifest shows them.
+/// The inputs as the manifest shows them: those that are no secrets.
 pub(in crate::commands) fn shown(flow: &Flow, inputs: &[Value]) -> serde_json::Map<String, serde_json::Value> {
     flow.inputs
         .iter()
         .zip(inputs)
+        .filter(|(port, _)| !port.secret)
         .map(|(port, value)| (port.name.clone(), value.to_json().unwrap_or(serde_json::Value::Null)))
         .collect()
 }

@@ -65,6 +65,10 @@ fn manifest_of(report: &Report<'_>) -> serde_json::Value {
         "read": report.files.read(),
         "written": report.files.written(),
     });
+    let secret = super::secret_names(flow);
+    if !secret.is_empty() {
+        manifest["secret_inputs"] = json!(secret);
+    }
     let earlier = report.kept.map(Kept::earlier_models).unwrap_or_default();
     if !earlier.is_empty() {
         manifest["earlier_models"] = json!(earlier);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use flowrun_core::conversation::{Answers, LARGEST_MESSAGE, Question, QuestionKind};
 use flowrun_core::error::StepError;
+use flowrun_core::secrets::Secrets;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
@@ -13,22 +14,24 @@ use crate::report::Progress;
 /// Somebody at the terminal of the process.
 pub(super) struct Terminal {
     progress: Arc<Progress>,
+    secrets: Secrets,
 }
 
 impl Terminal {
     /// None where nobody can be asked there.
-    pub(super) fn find(progress: &Arc<Progress>) -> Option<Self> {
+    pub(super) fn find(progress: &Arc<Progress>, secrets: &Secrets) -> Option<Self> {
         let there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        there.then(|| Self { progress: Arc::clone(progress) })
+        there.then(|| Self { progress: Arc::clone(progress), secrets: secrets.clone() })
     }
 }
 
 impl Answers for Terminal {
     fn answer<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Option<Value>, StepError>> {
         let (progress, kind) = (Arc::clone(&self.progress), question.kind.clone());
+        let secrets = self.secrets.clone();
         Box::pin(async move {
             // The wait for a line is not to be ended; where the run is, the process ends with it.
-            let asked = tokio::task::spawn_blocking(move || progress.paused(|| ask(&kind)));
+            let asked = tokio::task::spawn_blocking(move || progress.paused(|| ask(&kind, &secrets)));
             let answered = asked.await.map_err(|e| StepError::new("answer.unreadable", e.to_string()).fatal())?;
             answered.map_err(|e| {
                 StepError::new("answer.unreadable", format!("the answer cannot be read: {e}")).fatal()
@@ -37,11 +40,12 @@ impl Answers for Terminal {
     }
 }
 
-fn ask(kind: &QuestionKind) -> std::io::Result<Option<Value>> {
+fn ask(kind: &QuestionKind, secrets: &Secrets) -> std::io::Result<Option<Value>> {
     match kind {
         QuestionKind::Message { .. } => Ok(line("> ")?.map(Value::from)),
         QuestionKind::Confirmation { name, arguments } => {
-            let prompt = format!("call {name} with {}? [y/N] ", Value::Object(arguments.clone()));
+            let arguments = secrets.masked_json(&Value::Object(arguments.clone()));
+            let prompt = format!("call {name} with {arguments}? [y/N] ");
             Ok(line(&prompt)?.map(|said| json!({"accept": is_yes(&said)})))
         }
         // What a tool gives is not for a person to make up.

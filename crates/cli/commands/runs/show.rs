@@ -7,6 +7,7 @@ use flowrun_core::journal::ItemRecord;
 use flowrun_journal::{Found, Record, Status, StepEnd, costs, scan};
 
 use super::{age_in_words, locate, stopped};
+use crate::commands::run::given_again;
 use crate::commands::{Stop, print_out};
 use crate::render::{plural, thousands};
 
@@ -39,6 +40,9 @@ fn overview(found: &Found) -> Result<String, Stop> {
     for (name, value) in &run.inputs {
         let _ = writeln!(text, "  input    {name} = {value}");
     }
+    for name in &run.secret_inputs {
+        let _ = writeln!(text, "  input    {name}: secret, and not kept");
+    }
     for (name, answers) in &run.models {
         let _ = writeln!(text, "  model    {name}: {answers}");
     }
@@ -52,7 +56,7 @@ fn overview(found: &Found) -> Result<String, Stop> {
         let _ = writeln!(text, "  failed   {step}{} ({})", error.message, error.code);
     }
     if found.status != Status::Finished && found.status != Status::Running {
-        let _ = writeln!(text, "  to go on: flowrun resume {}", found.id);
+        let _ = writeln!(text, "  to go on: flowrun resume {}{}", found.id, given_again(run));
     }
     Ok(text)
 }

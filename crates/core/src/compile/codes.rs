@@ -70,6 +70,9 @@ codes! {
     /// Rows that cannot grow.
     FIXED_ROWS = "E0228", "rows that cannot grow",
         "A map with `target_accepted` draws further rows until enough are accepted. The tables of `synthesize` have any number of rows, those of `sample_rows` with `replace: true` too, and what puts such tables side by side; a file, a filter and what another map made have those that they have.";
+    /// A secret that cannot be one.
+    BAD_SECRET = "E0229", "a secret that cannot be one",
+        "`secret: true` stands at an input of the top flow whose type is `string` or `string?`. What an inner flow gets of it is hidden there too.";
     /// No such datastore.
     UNKNOWN_DATASTORE = "E0240", "no such datastore",
         "A step names a datastore that is not under `datastores:` of its flow or of one around it.";

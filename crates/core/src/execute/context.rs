@@ -16,9 +16,15 @@ use crate::cast::cast;
 use crate::error::StepError;
 use crate::events::{Event, Usage};
 use crate::flow::{Flow, FlowProvider, FlowStep, ProviderSource};
+<<<<<<< HEAD
 use crate::journal::run_key;
+=======
+use crate::journal::Journal;
+>>>>>>> main
 use crate::ports::Ports;
+use crate::secrets::Secrets;
 use crate::seed::Key;
+use crate::signature::Port;
 use crate::step::Effect;
 use crate::value::Value;
 use crate::variable::Operation;
@@ -57,9 +63,16 @@ struct Answered<T> {
     value: T,
 }
 
-fn digest_of(request: &impl Serialize) -> Result<String, StepError> {
+/// Where a secret stands in the request, its name does in the digest: nobody can try values on it, and a run goes on with
+/// another one without asking again.
+fn digest_of(request: &impl Serialize, secrets: &Secrets) -> Result<String, StepError> {
     let mut hasher = blake3::Hasher::new_derive_key("flowrun 2026 request digest");
-    serde_json::to_writer(&mut hasher, request).map_err(not_kept)?;
+    if secrets.is_empty() {
+        serde_json::to_writer(&mut hasher, request).map_err(not_kept)?;
+    } else {
+        let request = serde_json::to_string(request).map_err(not_kept)?;
+        hasher.update(secrets.veiled(&request).as_bytes());
+    }
     Ok(hasher.finalize().to_hex()[..32].to_owned())
 }
 
@@ -256,7 +269,7 @@ impl<'a> StepCx<'a> {
     /// `variable.unset` when it has no default and nothing has written it.
     pub fn variable(&self, name: &str) -> Result<Value, StepError> {
         let place = self.variable_place(name)?;
-        self.state.variables()[place].clone().ok_or_else(|| unset(name))
+        self.state.variables()[place].clone().ok_or_else(|| self.unset(place))
     }
 
     /// Writes a variable that the step's signature names.
@@ -275,13 +288,20 @@ impl<'a> StepCx<'a> {
         // Taken, not copied: a list that grows item by item would otherwise be copied each time.
         let held = variables[place].take();
         if held.is_none() && operation.reads() {
-            return Err(unset(name));
+            return Err(self.unset(place));
         }
         let value_type = &self.home.variables[place].value_type;
         let written = operation.apply(held.unwrap_or_default(), value, value_type);
         variables[place] =
             Some(written.map_err(|e| StepError::new("step.type", format!("variable `{name}`: {e}")))?);
         Ok(())
+    }
+
+    fn unset(&self, place: usize) -> StepError {
+        let Port { name, value_type, .. } = &self.home.variables[place];
+        let message = format!("nothing has written the variable `{name}` ({value_type}), and it has no default");
+        StepError::new("variable.unset", message)
+            .help("give it a default under `variables:`, or write it on every way to this step")
     }
 
     fn variable_place(&self, name: &str) -> Result<usize, StepError> {
@@ -330,7 +350,7 @@ impl<'a> StepCx<'a> {
             return self.effect(key, run).await;
         }
         let address = self.first_use(key)?;
-        let digest = digest_of(request)?;
+        let digest = digest_of(request, self.run.journal.secrets())?;
         if let Some(kept) = self.run.journal.effect(&address)? {
             let Answered { of, value } = serde_json::from_str(&kept).map_err(unreadable)?;
             if of == digest {
@@ -404,7 +424,12 @@ impl<'a> StepCx<'a> {
 
     /// Tells the observers something.
     pub fn emit(&self, event: &Event<'_>) {
-        self.run.observers.tell(event);
+        self.run.tell(event);
+    }
+
+    /// Whether a secret of the run stands in the text, which then must not be kept beyond the run's own journal.
+    pub fn holds_secret(&self, text: &str) -> bool {
+        self.run.journal.secrets().are_in(text)
     }
 
     /// Whether no more work should be begun.
@@ -519,12 +544,6 @@ impl<'a> StepCx<'a> {
         };
         Ok(FlowRun { run: Arc::clone(self.run), flow: Arc::clone(flow), inputs, frame })
     }
-}
-
-fn unset(name: &str) -> StepError {
-    let message = format!("nothing has written the variable `{name}`, and it has no default");
-    StepError::new("variable.unset", message)
-        .help("give it a default under `variables:`, or write it on every way to this step")
 }
 
 /// An outcome for the journal.

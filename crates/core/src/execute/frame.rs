@@ -192,9 +192,8 @@ async fn take_step<'f>(
     state: &State,
     tell: bool,
 ) -> Result<Taken<'f>, StepError> {
-    let observers = &cx.run.observers;
     if tell {
-        observers.tell(&Event::StepStarted { at: cx.place(), step_type: step.step_type });
+        cx.run.tell(&Event::StepStarted { at: cx.place(), step_type: step.step_type });
     }
     let done = async {
         let Outcome { outputs, branch, note } = step_within(cx.home, run_step(cx, step, state)).await?;
@@ -206,15 +205,15 @@ async fn take_step<'f>(
         Ok((taken, branch, note)) => {
             if tell {
                 let (at, step_type) = (cx.place(), step.step_type);
-                observers.tell(&Event::StepFinished { at, step_type, branch: &branch, note: note.as_deref() });
+                cx.run.tell(&Event::StepFinished { at, step_type, branch: &branch, note: note.as_deref() });
             }
             Ok(taken)
         }
         Err(error) => {
-            let mut error: StepError = error;
+            let mut error: StepError = cx.run.masked(error);
             error.at.get_or_insert_with(|| cx.address());
             if tell {
-                observers.tell(&Event::StepFailed { at: cx.place(), error: &error });
+                cx.run.tell(&Event::StepFailed { at: cx.place(), error: &error });
             }
             Err(error)
         }

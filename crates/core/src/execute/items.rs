@@ -24,7 +24,7 @@ use crate::address::{Address, FrameKind};
 use crate::error::{INTERRUPTED, StepError};
 use crate::events::{Event, ItemCounts};
 use crate::flow::Flow;
-use crate::journal::ItemRecord;
+use crate::journal::{ItemRecord, Journal};
 use crate::value::Value;
 
 /// Items that may wait for their turn, for each that may run.
@@ -318,7 +318,7 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
         return Ok(kept);
     }
     if work.tell {
-        work.run.observers.tell(&Event::ItemStarted { map: &work.map, index });
+        work.run.tell(&Event::ItemStarted { map: &work.map, index });
     }
     let stats = Arc::new(ItemStats { outer: work.outer.clone(), ..ItemStats::default() });
     let address = work.map.frame(FrameKind::Item(index));
@@ -342,7 +342,7 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
         }
         Err(mut error) => {
             error.at.get_or_insert(address);
-            (Err(error), None)
+            (Err(work.run.masked(error)), None)
         }
     };
     // What an item changed that failed is forgotten with it.
@@ -490,7 +490,7 @@ impl<'a> Collector<'a> {
         }
         if self.tell {
             let (index, attempts) = (record.index, record.attempts);
-            work.run.observers.tell(&Event::ItemFinished { map: self.address, index, result, attempts });
+            work.run.tell(&Event::ItemFinished { map: self.address, index, result, attempts });
         }
     }
 

@@ -22,10 +22,11 @@ use crate::address::Address;
 use crate::cast::cast;
 use crate::conversation::{Answers, Message, Messages, NoAnswers, Question};
 use crate::error::{INTERRUPTED, StepError, WAITING};
-use crate::events::{Observers, Usage};
+use crate::events::{Event, Observers, Usage};
 use crate::flow::Flow;
 use crate::journal::{Journal, NoJournal};
 use crate::ports::Ports;
+use crate::secrets::{Secrets, Veiled};
 use crate::value::Value;
 
 pub use context::{FlowEnd, FlowRun, StepCx};
@@ -139,7 +140,7 @@ pub struct Run {
     pub(crate) options: RunOptions,
     pub(crate) resources: Resources,
     pub(crate) observers: Observers,
-    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) journal: Veiled,
     pub(crate) stop: Arc<Stop>,
     answers: Arc<dyn Answers>,
     interrupts: Vec<Arc<dyn Interrupt>>,
@@ -166,7 +167,7 @@ impl Run {
             open: tools::Open::default(),
             resources: Resources::new(),
             observers: Observers::new(),
-            journal: Arc::new(NoJournal),
+            journal: Veiled::new(Arc::new(NoJournal), Secrets::default()),
             stop: Arc::default(),
             answers: Arc::new(NoAnswers),
             interrupts: Vec::new(),
@@ -195,7 +196,14 @@ impl Run {
     /// Sets where records are kept.
     #[must_use]
     pub fn journal(mut self, journal: Arc<dyn Journal>) -> Self {
-        self.journal = journal;
+        self.journal = self.journal.over(journal);
+        self
+    }
+
+    /// Sets what is hidden in all that is said and kept of the run.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.journal = self.journal.hiding(secrets);
         self
     }
 
@@ -225,6 +233,16 @@ impl Run {
     pub fn messages(mut self, messages: Vec<Message>) -> Self {
         self.begun_with = Messages(Arc::new(messages));
         self
+    }
+
+    /// Tells all who listen, as people may hear it.
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.journal.secrets().tell(event, |event| self.observers.tell(event));
+    }
+
+    /// An error as people may read it.
+    pub(crate) fn masked(&self, error: StepError) -> StepError {
+        self.journal.secrets().masked_error(error)
     }
 
     fn begun_with(&self) -> Messages {
@@ -338,6 +356,9 @@ pub fn bind(flow: &Flow, mut given: BTreeMap<String, Value>) -> Result<Vec<Value
         let value = given.remove(&port.name).or_else(|| port.default.clone());
         match value.map(|v| cast(v, &port.value_type)) {
             Some(Ok(value)) => values.push(value),
+            Some(Err(_)) if port.secret => {
+                wrong.push(format!("input `{}`: it is no {}", port.name, port.value_type));
+            }
             Some(Err(error)) => wrong.push(format!("input `{}`: {error}", port.name)),
             None => wrong.push(format!("the flow wants an input `{}` ({})", port.name, port.value_type)),
         }
@@ -359,7 +380,7 @@ pub async fn execute(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Re
         Ok(outputs) => Ok(Execution::Finished(outputs)),
         Err(error) if error.code == WAITING => Ok(Execution::Waiting(run.questions())),
         Err(error) if error.code == INTERRUPTED => Ok(Execution::Interrupted(error)),
-        Err(error) => Err(error),
+        Err(error) => Err(run.masked(error)),
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Run, StepCx};
 use crate::conversation::{LARGEST_MESSAGE, MESSAGES, Message, Messages, Question, QuestionKind};
 use crate::error::{INTERRUPTED, StepError, WAITING};
 use crate::events::Event;
+use crate::journal::Journal;
 
 impl Run {
     fn wait_for(&self, question: Question) -> StepError {

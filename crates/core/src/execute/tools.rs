@@ -16,6 +16,7 @@ use crate::cast::cast;
 use crate::conversation::QuestionKind;
 use crate::error::StepError;
 use crate::flow::Flow;
+use crate::journal::Journal;
 use crate::signature::Port;
 use crate::tool::ToolDefinition;
 use crate::value::{Object, ObjectBuilder, Value, ValueError, kept};

@@ -96,6 +96,8 @@ pub struct InputSpec {
     pub default: Option<Value>,
     /// What it is for.
     pub description: Option<String>,
+    /// Whether its value is kept nowhere and shown to nobody; only inputs of the top flow can be.
+    pub secret: bool,
 }
 
 /// A variable of a flow.
@@ -275,7 +277,8 @@ impl FlowSpec {
     /// Adds an input.
     #[must_use]
     pub fn input(mut self, name: &str, value_type: Type, default: Option<Value>) -> Self {
-        let input = InputSpec { name: name.to_owned().into(), value_type, default, description: None };
+        let input =
+            InputSpec { name: name.to_owned().into(), value_type, default, description: None, secret: false };
         self.inputs.get_or_insert_default().push(input);
         self
     }

@@ -11,6 +11,7 @@ pub(crate) fn run_file() -> RunFile {
         models: BTreeMap::new(),
         earlier_models: Vec::new(),
         forked: None,
+        secret_inputs: Vec::new(),
         items_from: 0,
         mark: String::new(),
         options: Map::new(),

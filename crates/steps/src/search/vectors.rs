@@ -65,8 +65,9 @@ impl Vectors {
         for batch in missing.chunks(BATCH) {
             let texts: Vec<String> = batch.iter().map(|(_, text)| text.to_string()).collect();
             let vectors = ask(cx, model, texts).await?;
-            for ((key, _), vector) in batch.iter().zip(vectors) {
-                if !model.is_offline() {
+            for ((key, text), vector) in batch.iter().zip(vectors) {
+                // The key of a text is its digest, on which values of a secret could be tried.
+                if !model.is_offline() && !cx.holds_secret(text) {
                     cx.remember(key, &vector)?;
                 }
                 self.learn(key, &vector);

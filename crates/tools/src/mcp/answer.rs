@@ -8,7 +8,7 @@ use flowrun_core::value::Value;
 use rmcp::model::{CallToolResult, ContentBlock};
 
 /// The name under which servers give a result that is no object.
-const WRAPPED: &str = "result";
+pub(super) const WRAPPED: &str = "result";
 
 /// The value of a tool with these results.
 pub(super) fn value(answer: CallToolResult, results: &[Port]) -> Result<Value, StepError> {

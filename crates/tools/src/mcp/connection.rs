@@ -1,6 +1,6 @@
 //! [`Connection`]: a server that was connected to, kept for further calls.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig
 use rmcp::{RoleClient, serve_client};
 use tokio::sync::Mutex;
 
+use super::McpTool;
+use super::schemas::Listed;
 use crate::process::{Program, Started};
 
 /// What is shorter would be found everywhere.
@@ -115,8 +117,8 @@ pub(super) struct Connection {
 
 struct Open {
     service: RunningService<RoleClient, ()>,
-    /// The tools that the server has.
-    tools: Vec<String>,
+    /// The tools that the server has, by name.
+    tools: BTreeMap<String, Listed>,
     /// Ends with the connection.
     process: Option<Mutex<Started>>,
 }
@@ -130,23 +132,33 @@ impl Connection {
     pub(super) async fn call(
         &self,
         cx: &ToolCx<'_>,
-        tool: &str,
+        McpTool { tool, arguments: listed_arguments, results, .. }: &McpTool,
         arguments: &Object,
     ) -> Result<CallToolResult, StepError> {
         let open = self.opened(cx).await?;
-        if !open.tools.iter().any(|known| known == tool) {
-            let near = flowrun_core::diagnostics::nearest(tool, open.tools.iter().map(String::as_str));
+        let Some(listed) = open.tools.get(tool) else {
+            let near = flowrun_core::diagnostics::nearest(tool, open.tools.keys().map(String::as_str));
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             let message = format!("the server `{}` has no tool `{tool}`{near}", self.server.name());
             return Err(StepError::new("tool.unknown", message).help("`tool:` names it as the server does"));
-        }
-        let Ok(serde_json::Value::Object(arguments)) = Value::Object(arguments.clone()).to_json() else {
+        };
+        listed.check_ports(listed_arguments, results).map_err(|error| self.otherwise(tool, &error))?;
+        let arguments = Value::Object(arguments.clone()).to_json();
+        let arguments = arguments.map_err(|e| StepError::new("tool.arguments", e.to_string()))?;
+        listed.check_arguments(&arguments).map_err(|error| self.told(error))?;
+        let serde_json::Value::Object(arguments) = arguments else {
             return Err(StepError::new("tool.arguments", "the arguments cannot be sent"));
         };
         let asked =
             open.service.peer().call_tool(CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments));
         match tokio::time::timeout(self.server.timeout(), asked).await {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                let failed = answer.is_error == Some(true);
+                if let Some(given) = answer.structured_content.as_ref().filter(|_| !failed) {
+                    listed.check_results(given).map_err(|error| self.told(error))?;
+                }
+                Ok(answer)
+            }
             Ok(Err(error)) => Err(self.failed(&open, error).await),
             Err(_) => {
                 // What comes late must not be waited for by the next call.
@@ -154,6 +166,18 @@ impl Connection {
                 Err(self.server.late())
             }
         }
+    }
+
+    /// The server says otherwise of a tool than the flow does.
+    fn otherwise(&self, tool: &str, error: &StepError) -> StepError {
+        let why = self.server.reason(&error.message);
+        let message = format!("the server `{}` says otherwise of its tool `{tool}`: {why}", self.server.name());
+        StepError::new("tool.schema", message).help("list under `arguments:` and `results:` what the server does")
+    }
+
+    /// The error without secrets, and cut.
+    fn told(&self, error: StepError) -> StepError {
+        StepError { message: self.server.reason(&error.message), ..error }
     }
 
     async fn failed(&self, open: &Open, error: ServiceError) -> StepError {
@@ -222,12 +246,15 @@ impl Connection {
     async fn greeted(
         &self,
         serve: BoxFuture<'_, Result<RunningService<RoleClient, ()>, ClientInitializeError>>,
-    ) -> Result<(RunningService<RoleClient, ()>, Vec<String>), StepError> {
+    ) -> Result<(RunningService<RoleClient, ()>, BTreeMap<String, Listed>), StepError> {
         let greet = Box::pin(async {
             let service = serve.await.map_err(|e| self.server.unreachable(&e.to_string()))?;
             let tools =
                 service.peer().list_all_tools().await.map_err(|e| self.server.unreachable(&e.to_string()))?;
-            Ok((service, tools.into_iter().map(|tool| tool.name.into_owned()).collect()))
+            Ok((
+                service,
+                tools.into_iter().map(|tool| (tool.name.clone().into_owned(), Listed::new(&tool))).collect(),
+            ))
         });
         match tokio::time::timeout(self.server.timeout(), greet).await {
             Ok(greeted) => greeted,

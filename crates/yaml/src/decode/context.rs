@@ -25,7 +25,7 @@ impl Decoder<'_> {
         let entries = self.entries("variables", &entry.value, help).unwrap_or_default();
         let declared = entries.iter().filter_map(|entry| self.declared("variable", entry));
         declared
-            .map(|InputSpec { name, value_type, default, description }| VariableSpec {
+            .map(|InputSpec { name, value_type, default, description, secret: _ }| VariableSpec {
                 name,
                 value_type,
                 default,

@@ -62,7 +62,7 @@ impl Decoder<'_> {
         Some(entries.iter().filter_map(|entry| self.declared(what, entry)).collect())
     }
 
-    fn boolean(&mut self, entry: &Entry) -> Option<bool> {
+    pub(super) fn boolean(&mut self, entry: &Entry) -> Option<bool> {
         if let NodeKind::Bool(found) = entry.value.kind {
             return Some(found);
         }

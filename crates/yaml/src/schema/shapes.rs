@@ -8,7 +8,7 @@ use super::StepSchema;
 use super::embed::{reference, step_definition, tool_definition};
 use crate::decode::context::CONTEXT_KEYS;
 use crate::decode::flow::{FLOW_KEYS, LIMIT_KEYS, TOP_KEYS};
-use crate::decode::input::DEFAULT;
+use crate::decode::input::{DEFAULT, SECRET};
 use crate::decode::next::RETRY_KEYS;
 use crate::decode::step::{STEP_KEYS, WIRINGS};
 use crate::decode::tool::TOOL_KEYS;
@@ -27,7 +27,8 @@ fn flow_key(key: &Key) -> Value {
         "flow" => name(),
         "description" => text(),
         "seed" => json!({ "type": "string", "pattern": r"^inputs\." }),
-        "inputs" | "variables" => named("input"),
+        "inputs" => named("input"),
+        "variables" => named("variable"),
         "context" => named("provider"),
         "outputs" => json!({ "type": "object", "additionalProperties": reference("wire") }),
         "models" => named("model"),
@@ -55,7 +56,7 @@ fn limit(key: &Key) -> Value {
 
 /// The collections of a datastore: columns like inputs.
 pub(super) fn collections(doc: &str) -> Value {
-    let mut collection = named("input");
+    let mut collection = named("variable");
     if let Value::Object(collection) = &mut collection {
         collection.insert("minProperties".to_owned(), json!(1));
     }
@@ -90,7 +91,7 @@ pub(super) fn tool_key(key: &Key) -> Value {
         match key.name {
             "type" => some_text(),
             "description" => text(),
-            "arguments" | "results" => named("input"),
+            "arguments" | "results" => named("variable"),
             _ => json!({ "type": "boolean" }),
         },
     )
@@ -159,15 +160,18 @@ pub(super) fn definitions(steps: &[StepSchema], tools: &[StepSchema]) -> Map<Str
             ],
         }),
     );
-    define(
-        "input",
-        json!({
-            "description": "The type of an input or variable, or its long form with a default.",
+    for (name, what, more) in [
+        ("input", "The type of an input, or its long form with a default.", &[DEFAULT, SECRET][..]),
+        ("variable", "The type of a variable, argument or column, or its long form with a default.", &[DEFAULT]),
+    ] {
+        let schema = json!({
+            "description": what,
             "if": { "type": "object" },
-            "then": object(TYPE_KEYS.iter().chain([&DEFAULT]), type_key, &["type"]),
+            "then": object(TYPE_KEYS.iter().chain(more), type_key, &["type"]),
             "else": reference("type"),
-        }),
-    );
+        });
+        define(name, schema);
+    }
     define(
         "provider",
         json!({
@@ -235,6 +239,7 @@ fn type_key(key: &Key) -> Value {
         "minimum" | "maximum" => json!({ "type": "number" }),
         "properties" => json!({ "type": "object", "additionalProperties": reference("type") }),
         "description" => text(),
+        "secret" => json!({ "type": "boolean" }),
         _ => json!({}),
     }
 }

@@ -6,7 +6,7 @@ use crate::cast::castable;
 use crate::compile::codes;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::signature::Port;
-use crate::spec::FlowSpec;
+use crate::spec::{FlowSpec, InputSpec};
 use crate::types::{Kind, Type};
 use crate::value::Value;
 
@@ -20,9 +20,13 @@ impl FlowInputs {
     pub(super) fn new(spec: &FlowSpec, top: bool, found: &mut Diagnostics) -> Self {
         let mut ports = IndexMap::new();
         for input in spec.inputs.iter().flatten() {
+            if input.secret {
+                check_secret(input, top, found);
+            }
             let port = Port {
                 default: input.default.clone(),
                 doc: input.description.clone(),
+                secret: input.secret,
                 ..Port::new(&input.name.value, input.value_type.clone())
             };
             if ports.insert(input.name.value.clone(), port).is_some() {
@@ -58,6 +62,21 @@ impl FlowInputs {
 
     pub(super) fn finish(self) -> Vec<Port> {
         self.ports.into_values().collect()
+    }
+}
+
+/// A secret is a text that somebody gives to the run.
+fn check_secret(input: &InputSpec, top: bool, found: &mut Diagnostics) {
+    let name = &input.name.value;
+    if !top {
+        let message = format!("`{name}` is an input of an inner flow, which cannot be secret");
+        let wrong = Diagnostic::error(codes::BAD_SECRET, message, &input.name.span);
+        let help = "write `secret: true` at the top flow's input; its value is hidden wherever it goes";
+        found.push(wrong.help(help));
+    } else if input.value_type.without_null().kind != Kind::String || input.value_type.one_of.is_some() {
+        let message = format!("`{name}` is secret, which only a text can be, and any text");
+        let wrong = Diagnostic::error(codes::BAD_SECRET, message, &input.name.span);
+        found.push(wrong.help("write `type: string`, or `string?` where it need not be given"));
     }
 }
 
