@@ -16,11 +16,7 @@ use crate::cast::cast;
 use crate::error::StepError;
 use crate::events::{Event, Usage};
 use crate::flow::{Flow, FlowProvider, FlowStep, ProviderSource};
-<<<<<<< HEAD
-use crate::journal::run_key;
-=======
-use crate::journal::Journal;
->>>>>>> main
+use crate::journal::{Journal, run_key};
 use crate::ports::Ports;
 use crate::secrets::Secrets;
 use crate::seed::Key;
