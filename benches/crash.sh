@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kills runs at many moments and looks whether anything was lost: the tests of tests/durable.rs with larger numbers, and a
+# Kills runs at many moments and looks whether anything was lost: the tests of tests/crash.rs with larger numbers, and a
 # disk that is full in between (that one needs root, for a small tmpfs, and is told as skipped otherwise).
 #
 #   benches/crash.sh [ROWS [KILLS]]     default: 2000 rows, 50 kills
@@ -11,15 +11,17 @@ kills=${2:-50}
 echo "== justify, $rows rows against the model server (30 ms, 5 % faults), killed $kills times"
 FLOWRUN_CRASH_ROWS=$rows FLOWRUN_CRASH_KILLS=$kills FLOWRUN_CRASH_LEAST=$kills FLOWRUN_CRASH_PARALLEL=8 \
   cargo test --locked --quiet --test tests -- --exact \
-  durable::killed_at_any_moment_it_ends_with_the_same_bytes_and_no_call_is_made_twice
+  crash::killed_at_any_moment_it_ends_with_the_same_bytes_and_no_call_is_made_twice
 
 echo "== a SQLite store and a memory store in the flow, killed 20 times"
 FLOWRUN_CRASH_STORE_ROWS=1500 FLOWRUN_CRASH_STORE_KILLS=20 \
-  cargo test --locked --quiet --test tests -- --exact durable::stores::no_row_is_doubled_and_none_is_lost
+  cargo test --locked --quiet --test tests -- --exact crash::stores::no_row_is_doubled_and_none_is_lost
 
-echo "== a torn last line, a damaged one, a changed input file"
-cargo test --locked --quiet --test tests -- --exact durable::a_torn_line_is_dropped_and_a_damaged_one_is_told \
-  durable::a_file_that_was_read_must_be_the_same
+echo "== a torn last line, a damaged one, changed input files, two processes, a newer format, a folder half deleted"
+cargo test --locked --quiet --test tests -- --exact crash::a_torn_line_is_dropped_and_a_damaged_one_is_told \
+  crash::a_file_that_was_read_must_be_the_same crash::a_file_that_was_given_must_be_the_same_or_be_accepted \
+  crash::a_file_whose_name_a_step_gives_must_be_the_same_or_be_accepted crash::one_process_holds_a_run \
+  crash::what_is_missing_or_newer_is_told
 
 echo "== a disk that is full in between"
 if [ "$(id -u)" != 0 ]; then

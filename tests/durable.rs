@@ -1,6 +1,5 @@
-//! Runs that are kept: killed at any moment, stopped, changed under their feet, and gone on with.
+//! Runs that are kept: gone on with, changed, listed, removed. What is done to them by force stands in `crash.rs`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -15,13 +14,11 @@ use crate::support::{Mock, Ran, Sandbox};
 mod cache;
 /// Runs that branch off others, flows that were changed, journals made smaller.
 mod fork;
-/// Datastores in a run that is killed.
-mod stores;
 
-const JUSTIFY: &str = "flows/justify.yaml";
+pub(super) const JUSTIFY: &str = "flows/justify.yaml";
 
 /// Questions in a map, one call each.
-const ASK: &str = "
+pub(super) const ASK: &str = "
 flow: ask
 inputs: { rows: { type: integer, default: 40 } }
 models:
@@ -37,28 +34,23 @@ flows:
       write: { type: prompt, model: writer, template: \"Question {{ row.id }}.\", output: answer }
 ";
 
-/// A number from the environment, so that `benches/crash.sh` runs the same test longer.
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
-
-fn slow(ms: f64) -> Plan {
+pub(super) fn slow(ms: f64) -> Plan {
     Plan { latency: Latency::Fixed { ms }, ..Plan::default() }
 }
 
 /// The folder of the only run.
-fn run_folder(sandbox: &Sandbox) -> PathBuf {
+pub(super) fn run_folder(sandbox: &Sandbox) -> PathBuf {
     let folders: Vec<_> = std::fs::read_dir(sandbox.path(".flowrun/runs")).unwrap().collect();
     assert_eq!(folders.len(), 1, "{folders:?}");
     folders.into_iter().next().unwrap().unwrap().path()
 }
 
-fn id_of(sandbox: &Sandbox) -> String {
+pub(super) fn id_of(sandbox: &Sandbox) -> String {
     run_folder(sandbox).file_name().unwrap().to_string_lossy().into_owned()
 }
 
 /// Starts the program and waits until the journal has so many lines.
-fn started(sandbox: &Sandbox, args: &[&str], lines: usize) -> Child {
+pub(super) fn started(sandbox: &Sandbox, args: &[&str], lines: usize) -> Child {
     let mut child = sandbox.command(args).stderr(std::process::Stdio::null()).spawn().unwrap();
     let began = Instant::now();
     while journaled(sandbox) <= lines {
@@ -72,30 +64,23 @@ fn started(sandbox: &Sandbox, args: &[&str], lines: usize) -> Child {
 }
 
 /// How many lines the journal of the only run has by now.
-fn journaled(sandbox: &Sandbox) -> usize {
+pub(super) fn journaled(sandbox: &Sandbox) -> usize {
     let mut folders = std::fs::read_dir(sandbox.path(".flowrun/runs")).into_iter().flatten();
     let journal = folders.find_map(|f| std::fs::read(f.unwrap().path().join("journal.jsonl")).ok());
     journal.map_or(0, |bytes| bytes.split(|b| *b == b'\n').count() - 1)
 }
 
-fn kill(mut child: Child) {
+pub(super) fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
 /// A run of `ASK` that was killed half way.
-fn killed(mock: &Mock) -> Sandbox {
+pub(super) fn killed(mock: &Mock) -> Sandbox {
     let sandbox = Sandbox::new().models(mock);
     sandbox.write("flow.yaml", ASK);
     kill(started(&sandbox, &["flow.yaml"], 15));
     sandbox
-}
-
-/// The rows that were written, accepted and rejected, by file. The manifest also tells of tries, which differ.
-fn rows_of(sandbox: &Sandbox) -> BTreeMap<String, Vec<u8>> {
-    let mut files = sandbox.files("out");
-    files.remove("loans.manifest.json");
-    files
 }
 
 /// What was said, without the id of the run and the times.
@@ -104,54 +89,6 @@ fn said(sandbox: &Sandbox, ran: &Ran) -> String {
         regex::Regex::new(r"\d+ (s|min) ago|\d+ of 40|\d+ (finished item|effect)s|\d+(\.\d)? (bytes|kB)").unwrap();
     let text = sandbox.scrub(&format!("{}{}", ran.stdout, ran.stderr)).replace(&id_of(sandbox), "ID");
     ages.replace_all(&text, "N").into_owned()
-}
-
-#[test]
-fn killed_at_any_moment_it_ends_with_the_same_bytes_and_no_call_is_made_twice() {
-    let (rows, kills) = (setting("FLOWRUN_CRASH_ROWS", 150), setting("FLOWRUN_CRASH_KILLS", 6));
-    let parallel = setting("FLOWRUN_CRASH_PARALLEL", 64);
-    let at_once = parallel.to_string();
-    let rows = format!("rows={rows}");
-    let shares = [(FaultKind::Status(429), 0.025), (FaultKind::Status(500), 0.025)].into();
-    let faults = Faults { shares, per_call: Some(2), ..Faults::default() };
-    let plan = |ms| Plan { faults: faults.clone(), latency: Latency::Fixed { ms }, ..Plan::default() };
-    let quick = |sandbox: Sandbox| {
-        let flow = sandbox.read(JUSTIFY);
-        let retry = "max_tokens: 2048, retry: { tries: 4, initial_delay: 0.001, max_delay: 0.01 } }";
-        sandbox.write(JUSTIFY, flow.replace("max_tokens: 2048 }", retry));
-        sandbox
-    };
-    let undisturbed = Mock::start(plan(0.0));
-    let sandbox = quick(Sandbox::with_flows().models(&undisturbed));
-    sandbox.must_run([JUSTIFY, "-i", &rows, "--no-journal"]);
-    let expected = rows_of(&sandbox);
-    assert!(expected.contains_key("loans.json") && expected.contains_key("loans.rejected.jsonl"));
-
-    let mock = Mock::start(plan(30.0));
-    let sandbox = quick(Sandbox::with_flows().models(&mock));
-    let mut command: Vec<&str> = vec![JUSTIFY, "-i", &rows, "--parallel", &at_once];
-    let mut killed = 0;
-    for n in 0..kills {
-        let mut child = sandbox.command(&command).stderr(std::process::Stdio::null()).spawn().unwrap();
-        // Moments all over the run, the same in each run of the test.
-        std::thread::sleep(Duration::from_millis(40 + n * 7919 % 230));
-        let alive = child.try_wait().unwrap().is_none();
-        kill(child);
-        if !alive {
-            break;
-        }
-        killed += 1;
-        if sandbox.path(".flowrun/runs").is_dir() && sandbox.run(["show"]).code == Some(0) {
-            command = vec!["resume"];
-        }
-    }
-    let ran = sandbox.run(&command);
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    assert!(rows_of(&sandbox) == expected, "the dataset differs from that of an undisturbed run");
-    let counters = mock.counters();
-    // Where the script asks for many kills, all of them have to have met a run that was under way.
-    assert!(killed >= setting("FLOWRUN_CRASH_LEAST", 1), "{killed} kills");
-    assert!(killed > 0 && counters.completed_again <= killed * parallel, "{counters:?} after {killed} kills");
 }
 
 #[test]
@@ -233,108 +170,6 @@ fn a_request_that_was_changed_is_made_again() {
 }
 
 #[test]
-fn a_file_that_was_read_must_be_the_same() {
-    let mock = Mock::start(slow(20.0));
-    let sandbox = Sandbox::with_flows().models(&mock);
-    kill(started(&sandbox, &[JUSTIFY, "-i", "rows=200", "--parallel", "8"], 12));
-    let seed = sandbox.read("flows/data/loan_seed.json");
-    sandbox.write("flows/data/loan_seed.json", format!("{seed} "));
-    let ran = sandbox.run(["resume"]);
-    assert_eq!(ran.code, Some(1));
-    assert!(
-        ran.stderr.contains("error[table.changed]: `flows/data/loan_seed.json` has changed"),
-        "{}",
-        ran.stderr
-    );
-    sandbox.write("flows/data/loan_seed.json", seed);
-    sandbox.must_run(["resume"]);
-}
-
-#[test]
-fn a_picture_that_was_shown_must_be_the_same() {
-    let mock = Mock::start(Plan::default());
-    let sandbox = Sandbox::new().models(&mock);
-    let flow = "
-flow: looks
-inputs: { nothing: { type: any, default: null } }
-models: { seer: { provider: auto, model: gpt-4o-mini } }
-steps:
-  look: { type: prompt, model: seer, template: What is it?, images: [picture], with: { picture: { value: a.png } } }
-  stop: { type: template, template: \"{{ nothing }}\" }
-";
-    sandbox.write("flow.yaml", flow);
-    let picture = |last: u8| [b"\x89PNG\r\n\x1a\n".as_slice(), &[last]].concat();
-    sandbox.write("a.png", picture(1));
-    assert_eq!(sandbox.run(["flow.yaml"]).code, Some(1));
-    sandbox.write("a.png", picture(2));
-    let ran = sandbox.run(["resume"]);
-    assert!(
-        ran.stderr.contains("error[table.changed]: `a.png` has changed since the run began"),
-        "{}",
-        ran.stderr
-    );
-    sandbox.write("a.png", picture(1));
-    let ran = sandbox.run(["resume"]);
-    assert!(ran.stderr.contains("error[template.failed]"), "{}", ran.stderr);
-    assert_eq!(mock.counters().requests, 1);
-}
-
-#[test]
-fn one_process_holds_a_run() {
-    let mock = Mock::start(slow(200.0));
-    let sandbox = Sandbox::new().models(&mock);
-    sandbox.write("flow.yaml", ASK);
-    let child = started(&sandbox, &["flow.yaml"], 4);
-    let (beside, again) = (sandbox.run(["resume"]), sandbox.run(["flow.yaml"]));
-    let pid = child.id().to_string();
-    kill(child);
-    assert_eq!((beside.code, again.code), (Some(2), Some(2)));
-    assert!(beside.stderr.contains(&format!("is held by the process {pid}")), "{}", beside.stderr);
-    assert!(again.stderr.contains("the same run goes on at this moment"), "{}", again.stderr);
-}
-
-#[test]
-fn a_torn_line_is_dropped_and_a_damaged_one_is_told() {
-    let mock = Mock::start(slow(20.0));
-    let sandbox = killed(&mock);
-    let path = run_folder(&sandbox).join("journal.jsonl");
-    let bytes = std::fs::read(&path).unwrap();
-    std::fs::write(&path, [bytes.as_slice(), b"{\"effect\":\"each#1[39]/wri"].concat()).unwrap();
-    sandbox.must_run(["resume", "--quiet"]);
-    let sandbox = killed(&mock);
-    let path = run_folder(&sandbox).join("journal.jsonl");
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replacen("\"attempts\":1", "\"attempts\":2", 1)).unwrap();
-    let ran = sandbox.run(["resume"]);
-    assert_eq!(ran.code, Some(2));
-    assert!(ran.stderr.contains("is damaged: its checksum does not fit"), "{}", ran.stderr);
-    // A number that cannot be counted is not told as 0.
-    let listed = sandbox.must_run(["runs"]).stdout;
-    assert!(listed.contains("is damaged") && !listed.contains(" of 40"), "{listed}");
-    let json: Value = serde_json::from_str(&sandbox.must_run(["runs", "--json"]).stdout).unwrap();
-    assert!(json[0]["items"].is_null() && json[0]["problem"].as_str().unwrap().contains("is damaged"), "{json}");
-}
-
-#[test]
-fn what_is_missing_or_newer_is_told() {
-    let mock = Mock::start(slow(20.0));
-    let sandbox = killed(&mock);
-    let folder = run_folder(&sandbox);
-    let run = std::fs::read_to_string(folder.join("run.json")).unwrap();
-    std::fs::write(folder.join("run.json"), run.replace("\"format\": 1", "\"format\": 2")).unwrap();
-    let newer = sandbox.run(["resume"]);
-    assert!(newer.stderr.contains("has the format 2; this program reads up to 1"), "{}", newer.stderr);
-    std::fs::write(folder.join("run.json"), run).unwrap();
-    std::fs::remove_file(folder.join("journal.jsonl")).unwrap();
-    let missing = sandbox.run(["resume"]);
-    assert!(missing.stderr.contains("journal.jsonl` is missing from the run's folder"), "{}", missing.stderr);
-    assert_eq!((newer.code, missing.code), (Some(2), Some(2)));
-    let id = id_of(&sandbox);
-    sandbox.must_run(["rm", &id]);
-    assert!(!folder.exists());
-}
-
-#[test]
 fn failed_items_are_told_and_run_again() {
     // The first ten calls fail, each twice, which is one try more than a call has.
     let mock = Mock::start(Plan {
@@ -360,7 +195,9 @@ fn failed_items_are_told_and_run_again() {
 fn runs_are_listed_shown_compacted_and_removed() {
     let mock = Mock::start(slow(20.0));
     let sandbox = killed(&mock);
-    assert_snapshot!(said(&sandbox, &sandbox.must_run(["runs"])), @"ID   killed                 N items                      N  ask");
+    // The columns are as wide as their numbers are long.
+    let listed = said(&sandbox, &sandbox.must_run(["runs"]));
+    assert_eq!(listed.split_whitespace().collect::<Vec<_>>().join(" "), "ID killed N items – N ask");
     assert_snapshot!(said(&sandbox, &sandbox.must_run(["show"])), @r#"
     ask  run ID  seed 0  killed N
       flow     flow.yaml
@@ -438,4 +275,52 @@ fn no_secret_is_kept() {
     for (name, bytes) in sandbox.files(".flowrun") {
         assert!(!String::from_utf8_lossy(&bytes).contains("sk-from-the"), "the secret stands in {name}");
     }
+}
+
+#[test]
+fn the_last_is_the_one_that_ended_last_and_twenty_that_finished_are_kept() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.yaml", "flow: says\nsteps:\n  say: { type: template, template: hello }\n");
+    let mut last = String::new();
+    for _ in 0..22 {
+        let told = sandbox.must_run(["flow.yaml", "--json"]).json();
+        last = told["run"].as_str().unwrap().to_owned();
+        // Many end within one second.
+        assert!(sandbox.must_run(["resume"]).stderr.contains(&format!("run {last} has finished")));
+    }
+    let list: Value = serde_json::from_str(&sandbox.must_run(["runs", "--json"]).stdout).unwrap();
+    assert_eq!((list.as_array().unwrap().len(), list[0]["run"].as_str()), (20, Some(&*last)));
+    sandbox.must_run(["rm", "--finished", "--older-than", "7d"]);
+    assert_eq!(std::fs::read_dir(sandbox.path(".flowrun/runs")).unwrap().count(), 20);
+    assert_eq!(sandbox.read(".flowrun/.gitignore"), "*\n");
+}
+
+#[test]
+fn rows_are_counted_towards_the_target() {
+    let sandbox = Sandbox::new();
+    let flow = "
+flow: half
+steps:
+  numbers: { type: synthesize, rows: 3, columns: { n: { sample: sequence } } }
+  each:
+    type: map
+    flow: one
+    over: { row: numbers.table }
+    collect: [is_odd]
+    target_accepted: { where: is_odd, rows: 6, max_items: 100 }
+    parallel: 1
+flows:
+  one:
+    steps:
+      odd: { type: template, template: \"{{ '1' if row.n % 2 == 1 else '' }}\", output: is_odd }
+";
+    sandbox.write("flow.yaml", flow);
+    sandbox.must_run(["flow.yaml"]);
+    let list: Value = serde_json::from_str(&sandbox.must_run(["runs", "--json"]).stdout).unwrap();
+    let items = serde_json::json!({ "asked": 6, "done": 6, "failed": 0, "rejected": 5 });
+    assert_eq!(list[0]["items"], items);
+    let listed = sandbox.must_run(["runs"]).stdout;
+    assert!(listed.contains("6 of 6 accepted"), "{listed}");
+    let shown = sandbox.must_run(["show"]).stdout;
+    assert!(shown.contains("each     6 of 6 accepted, 5 rejected"), "{shown}");
 }

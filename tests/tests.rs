@@ -13,7 +13,9 @@ mod agentspec;
 mod bad_input;
 /// Runs that wait for a person.
 mod conversation;
-/// Runs that are kept on disk: killed, stopped, changed, resumed.
+/// Runs that are killed, torn and damaged.
+mod crash;
+/// Runs that are kept on disk: stopped, changed, resumed.
 mod durable;
 /// The engine by itself: its rules, its journal, its order.
 mod engine;

@@ -104,6 +104,7 @@ impl Folder {
             identity: blake3::hash(&what).to_hex().to_string(),
             started: 0,
             mark: String::new(),
+            files: BTreeMap::new(),
             forked: None,
             secret_inputs: secret_names(flow),
             items_from: 0,
@@ -169,7 +170,8 @@ impl Folder {
             step: error.at.as_ref().map(ToString::to_string),
         });
         let usage = serde_json::to_value(run.usage()).unwrap_or_default();
-        let state = RunState { status, error, maps: Json::Null, usage, questions, said: 0, ended: 0 };
+        let state =
+            RunState { status, error, maps: Json::Null, usage, questions, said: 0, ended: 0, ended_nanos: 0 };
         self.folder.write_state(state).map_err(not_kept)
     }
 }

@@ -208,6 +208,10 @@ async fn go(
         .journal(journal)
         .secrets(secrets.clone())
         .stop(Arc::clone(&stop));
+    let run = match &kept {
+        Some(kept) => run.spill_to(kept.parts()),
+        None => run,
+    };
     let run = match asked {
         Some(terminal) => run.answers(Arc::new(terminal)),
         None => run,
@@ -466,10 +470,9 @@ impl Report<'_> {
 
     /// Items that failed: how many, where they are listed, and the first one's reason.
     fn failed(&self, lines: &mut Vec<String>) {
-        let failures = self.run.failures();
-        let Some(first) = failures.first() else { return };
+        let Some(first) = self.run.first_failure() else { return };
         let listed = self.failures_file.as_ref().map(|f| format!(" → {}", self.files.shown(f)));
-        lines.push(format!("  {} failed{}", plural(failures.len() as u64, "item"), listed.unwrap_or_default()));
+        lines.push(format!("  {} failed{}", plural(self.run.failed(), "item"), listed.unwrap_or_default()));
         lines.push(format!("  the first: {}: {} ({})", first.step, first.message, first.code));
     }
 

@@ -2,7 +2,7 @@
 
 mod show;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,11 +28,52 @@ pub(super) struct Rows {
 }
 
 /// How far a map is.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct MapRows {
+    /// How many items it has or, where it has a target, how many are to be accepted.
     asked: Option<u64>,
+    /// Those of them that there are.
     done: u64,
     failed: u64,
+    rejected: u64,
+    /// Whether it has a target.
+    target: bool,
+}
+
+/// How an item ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Accepted,
+    Rejected,
+    Failed,
+}
+
+/// How the items of one map ended, in a byte each: a journal may hold millions.
+#[derive(Default)]
+struct Ends(Vec<Option<End>>);
+
+impl Ends {
+    /// The last word on an item counts.
+    fn set(&mut self, index: u64, failed: bool, rejected: bool) {
+        let end = match (failed, rejected) {
+            (true, _) => End::Failed,
+            (_, true) => End::Rejected,
+            _ => End::Accepted,
+        };
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        if self.0.len() <= at {
+            self.0.resize(at.saturating_add(1), None);
+        }
+        self.0[at] = Some(end);
+    }
+
+    fn count(&self, end: End) -> u64 {
+        self.0.iter().filter(|e| **e == Some(end)).count() as u64
+    }
+
+    fn all(&self) -> u64 {
+        self.0.iter().flatten().count() as u64
+    }
 }
 
 /// A journal that cannot be read, as the end of a command.
@@ -78,27 +119,40 @@ pub(super) fn locate(run: Option<&str>) -> Result<PathBuf, Stop> {
 /// Counts what a run's journal holds.
 pub(super) fn rows_of(folder: &Path) -> Result<Rows, JournalError> {
     let mut rows = Rows::default();
-    let mut ended = std::collections::HashMap::new();
-    let mut outside = 0_u64;
+    let mut ended: HashMap<String, Ends> = HashMap::new();
     scan(folder, |record| match record {
-        Record::Effect { key, .. } => outside += u64::from(costs(key)),
-        Record::Map { map, asked } => rows.maps.entry(map.to_owned()).or_default().asked = Some(asked),
-        Record::Item { map, index, failed, .. } => {
-            ended.insert((map.to_owned(), index), failed);
+        Record::Effect { key, .. } if !costs(key) => {}
+        Record::Effect { answer: true, .. } => rows.held.answers += 1,
+        Record::Effect { .. } => rows.held.calls += 1,
+        Record::Map { map, asked, target } => {
+            let map = rows.maps.entry(map.to_owned()).or_default();
+            (map.asked, map.target) = (Some(asked), target);
+        }
+        Record::Item { map, index, failed, rejected, .. } => {
+            if !ended.contains_key(map) {
+                ended.insert(map.to_owned(), Ends::default());
+            }
+            if let Some(ends) = ended.get_mut(map) {
+                ends.set(index, failed, rejected);
+            }
         }
         Record::Begun { .. } | Record::Ended { .. } => {}
     })?;
-    for ((map, _), failed) in ended {
-        rows.held.items += 1;
-        rows.held.failed += u64::from(failed);
+    for (map, ends) in ended {
+        let [well, failed, rejected] = [End::Accepted, End::Failed, End::Rejected].map(|end| ends.count(end));
+        rows.held.items += well + failed + rejected;
+        rows.held.failed += failed;
         // Items of maps within items are part of those.
         if !map.contains('/') {
             let map = rows.maps.entry(map).or_default();
-            map.done += 1;
-            map.failed += u64::from(failed);
+            (map.failed, map.rejected) = (failed, rejected);
+            // What a map with a target is asked for is accepted items, of which it may have run too many.
+            map.done = match map.asked.filter(|_| map.target) {
+                Some(asked) => well.min(asked),
+                None => well + failed + rejected,
+            };
         }
     }
-    rows.held.effects = outside;
     Ok(rows)
 }
 
@@ -108,7 +162,13 @@ pub(super) fn held_in_words(rows: &Rows) -> String {
     let done: u64 = rows.maps.values().map(|map| map.done).sum();
     match (asked, rows.held.items) {
         (Some(asked), 1..) if asked > 0 => format!("{} of {} items are kept", thousands(done), thousands(asked)),
-        (_, 0) => format!("{} kept", plural(rows.held.effects, "finished call")),
+        (_, 0) => match (rows.held.calls, rows.held.answers) {
+            (calls, 0) => format!("{} kept", plural(calls, "finished call")),
+            (0, answers) => format!("{} kept", plural(answers, "answer")),
+            (calls, answers) => {
+                format!("{} and {} kept", plural(calls, "finished call"), plural(answers, "answer"))
+            }
+        },
         (_, items) => format!("{} kept", plural(items, "finished item")),
     }
 }
@@ -127,8 +187,9 @@ pub(super) fn list(as_json: bool) -> Result<(), Stop> {
             Ok((flow, rows)) => (items_in_words(&rows), failed_in_words(&rows), flow),
             Err(problem) => ("?".to_owned(), String::new(), problem),
         };
+        let cost = cost_in_words(found);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{id:<6} {status:<9} {items:>20} items  {failed:<14} {age:>12}  {flow}");
+        let _ = writeln!(text, "{id:<6} {status:<9} {items:>24}  {failed:<14} {cost:>28}  {age:>12}  {flow}");
     }
     if text.is_empty() {
         text.push_str("no run is kept here\n");
@@ -145,9 +206,25 @@ fn counted(found: &Found) -> Result<(String, Rows), String> {
 
 fn items_in_words(rows: &Rows) -> String {
     match totals(rows) {
-        (0, 0, _) => "–".to_owned(),
-        (0, done, _) => thousands(done),
-        (asked, done, _) => format!("{} of {}", thousands(done), thousands(asked)),
+        (0, 0, _) => "– items".to_owned(),
+        (0, done, _) => format!("{} items", thousands(done)),
+        (asked, done, _) => {
+            // Where every map has a target, the numbers are those of accepted items.
+            let what = if rows.maps.values().all(|map| map.target) { "accepted" } else { "items" };
+            format!("{} of {} {what}", thousands(done), thousands(asked))
+        }
+    }
+}
+
+/// What a run used, as far as it has said so: nothing here knows prices.
+fn cost_in_words(found: &Found) -> String {
+    let usage = found.state.as_ref().map(|state| &state.usage);
+    let number = |name| usage.and_then(|usage| usage[name].as_u64()).unwrap_or(0);
+    let (calls, tokens) = (number("calls"), number("input_tokens") + number("output_tokens"));
+    match (calls, tokens) {
+        (0, 0) => "–".to_owned(),
+        (_, 0) => plural(calls, "call"),
+        _ => format!("{}, {}", plural(calls, "call"), plural(tokens, "token")),
     }
 }
 
@@ -169,7 +246,8 @@ fn described(found: &Found) -> Value {
     let counted = counted(found);
     let items = counted.as_ref().ok().map(|(_, rows)| {
         let (asked, done, failed) = totals(rows);
-        json!({"asked": asked, "done": done, "failed": failed})
+        let rejected: u64 = rows.maps.values().map(|map| map.rejected).sum();
+        json!({"asked": asked, "done": done, "failed": failed, "rejected": rejected})
     });
     json!({
         "run": found.id,

@@ -207,7 +207,7 @@ pub async fn answer(journal: &dyn Journal, question: &Question, answer: &Json) -
     if let Some(why) = question.kind.refuses(answer) {
         return Err(StepError::new("answer.unfit", why));
     }
-    journal.keep_effect(question.id.clone(), answer.to_string())?;
+    journal.keep_answer(question.id.clone(), answer.to_string())?;
     match journal.settled(true) {
         Some(settled) => settled.await,
         None => Ok(()),

@@ -18,6 +18,9 @@ use crate::value::Value;
 /// loss.
 pub const FILE_EFFECT: &str = "file";
 
+/// The key of the effect that notes that a step has waited, so that nobody waits again. It costs nothing either.
+pub const WAIT_EFFECT: &str = "delay";
+
 mod memory;
 mod one_pass;
 
@@ -46,6 +49,9 @@ pub struct ItemRecord {
     pub end: Option<Arc<str>>,
     /// Attempts that it took: 1 and one for each trial or retry edge beyond the first pass.
     pub attempts: u32,
+    /// Whether it ended well and was not accepted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejected: bool,
     /// What it used.
     pub usage: Usage,
     /// What it changed of what is kept in memory; made in the parent when its turn comes.
@@ -92,6 +98,14 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// When it cannot be kept; the run ends.
     fn keep_effect(&self, key: String, outcome: String) -> Result<(), StepError>;
+
+    /// Keeps what somebody answered, as JSON: an effect that was no call.
+    ///
+    /// # Errors
+    /// As for [`Journal::keep_effect`].
+    fn keep_answer(&self, key: String, answer: String) -> Result<(), StepError> {
+        self.keep_effect(key, answer)
+    }
 
     /// The record of an item that finished before; `map` is the exact address of the map's visit.
     ///

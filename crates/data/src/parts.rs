@@ -16,8 +16,8 @@ use flowrun_core::table::{Batches, MemoryTable, MemoryWriter, Table, TableError,
 use flowrun_core::types::Type;
 use flowrun_core::value::Value;
 
-/// Rows of fewer bytes stay in memory.
-const IN_MEMORY: usize = 32 << 20;
+/// Rows of fewer bytes stay in memory: so few that what a run needs hardly grows with its rows.
+const IN_MEMORY: usize = 4 << 20;
 
 /// The folder of a run in which rows that are many are kept.
 #[derive(Clone, Debug)]

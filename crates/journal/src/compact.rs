@@ -29,8 +29,7 @@ pub fn compact(folder: &mut RunFolder) -> Result<(u64, u64), JournalError> {
         let header = Line { journal: Some(FORMAT), compacted, ..Line::default() };
         new.write_all(&header.encode()?)?;
         for (map, asked) in &index.asked {
-            let line = Line { map: Some(map.as_str().into()), asked: Some(*asked), ..Line::default() };
-            new.write_all(&line.encode()?)?;
+            new.write_all(&asked.line(map).encode()?)?;
         }
         for place in places {
             new.write_all(&line_at(&mut old, place)?)?;

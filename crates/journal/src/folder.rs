@@ -113,6 +113,9 @@ pub struct RunFile {
     /// What no other run has: by it stores know what the run has changed already.
     #[serde(default)]
     pub mark: String,
+    /// The files that the flow was known to read when the run began, with the BLAKE3 digests of their bytes, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// The options as they were typed.
     pub options: Map<String, Value>,
     /// A digest over all that makes two runs the same one: the flow, inputs, seed, models and targets.
@@ -192,6 +195,9 @@ pub struct RunState {
     pub said: u64,
     /// When, in seconds since 1970.
     pub ended: u64,
+    /// And the nanoseconds beyond them, by which the last of several runs is told.
+    #[serde(default)]
+    pub ended_nanos: u32,
 }
 
 /// A run's folder, held by this process.
@@ -202,11 +208,6 @@ pub struct RunFolder {
     /// What was asked.
     pub run: RunFile,
     lock: File,
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    since_1970().as_secs()
 }
 
 #[expect(
@@ -255,7 +256,7 @@ impl RunFolder {
 
     fn begin(path: PathBuf, id: String, mut run: RunFile) -> Result<Self, JournalError> {
         let lock = lock(&path, &id)?;
-        run.started = now();
+        run.started = since_1970().as_secs();
         run.mark = new_mark(&path);
         Ok(Self { path, id, run, lock })
     }
@@ -298,7 +299,8 @@ impl RunFolder {
     /// # Errors
     /// When it cannot be written.
     pub fn write_state(&self, mut state: RunState) -> Result<(), JournalError> {
-        state.ended = now();
+        let now = since_1970();
+        (state.ended, state.ended_nanos) = (now.as_secs(), now.subsec_nanos());
         replace(&self.path.join(STATE_FILE), &state)
     }
 
@@ -347,7 +349,9 @@ pub struct Found {
     pub status: Status,
     /// How it ended, the last time that it did.
     pub state: Option<RunState>,
-    /// How long ago it ended or, where it has not, began.
+    /// When it ended or, where it has not said so, wrote something the last time, since 1970.
+    pub last: Duration,
+    /// How long ago that was.
     pub age: Duration,
 }
 
@@ -368,8 +372,8 @@ pub fn runs_in(runs: &Path) -> Result<Vec<Found>, JournalError> {
             found.push(Found::at(&path)?);
         }
     }
-    // Runs of one second stand in the order of their ids, so that the list is the same each time.
-    found.sort_by(|a, b| (a.age, &a.id).cmp(&(b.age, &b.id)));
+    // Runs of one moment stand in the order of their ids, so that the list is the same each time.
+    found.sort_by(|a, b| (b.last, &a.id).cmp(&(a.last, &b.id)));
     Ok(found)
 }
 
@@ -388,9 +392,12 @@ impl Found {
             (Some(state), false) => state.status,
             (None, false) => Status::Killed,
         };
-        let since = state.as_ref().map(|s| s.ended).or_else(|| run.as_ref().ok().map(|r| r.started)).unwrap_or(0);
-        let age = Duration::from_secs(now().saturating_sub(since));
-        Ok(Self { id, path: path.to_owned(), run, status, state, age })
+        let ended = state.as_ref().map(|s| Duration::new(s.ended, s.ended_nanos));
+        let wrote = || written(&path.join(JOURNAL_FILE));
+        let began = || run.as_ref().ok().map(|run| Duration::from_secs(run.started));
+        let last = ended.or_else(wrote).or_else(began).unwrap_or_default();
+        let age = since_1970().saturating_sub(last);
+        Ok(Self { id, path: path.to_owned(), run, status, state, last, age })
     }
 }
 
@@ -399,7 +406,9 @@ impl Found {
 /// # Errors
 /// When one cannot be removed.
 pub fn prune(runs: &Path) -> Result<(), JournalError> {
-    let finished = runs_in(runs)?.into_iter().filter(|found| found.status == Status::Finished);
+    // The one that has just said that it finished is still held.
+    let has_finished = |found: &Found| found.state.as_ref().is_some_and(|state| state.status == Status::Finished);
+    let finished = runs_in(runs)?.into_iter().filter(has_finished);
     for old in finished.skip(FINISHED_KEPT) {
         match RunFolder::open(&old.path) {
             Ok(folder) => folder.remove()?,
@@ -425,9 +434,13 @@ pub fn prune(runs: &Path) -> Result<(), JournalError> {
 
 /// Whether a folder is so old that no process is about to begin a run in it.
 fn is_left(folder: &Path) -> bool {
-    let made = std::fs::metadata(folder).and_then(|m| m.modified()).ok();
-    let made = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok());
-    made.is_some_and(|made| since_1970().saturating_sub(made) > BEGINNING)
+    written(folder).is_some_and(|made| since_1970().saturating_sub(made) > BEGINNING)
+}
+
+/// When a file or folder was written the last time.
+fn written(path: &Path) -> Option<Duration> {
+    let when = std::fs::metadata(path).and_then(|m| m.modified()).ok()?;
+    when.duration_since(UNIX_EPOCH).ok()
 }
 
 fn id_of(path: &Path) -> String {

@@ -5,9 +5,11 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use flowrun_core::journal::FILE_EFFECT;
+
 use crate::folder::items_from;
 use crate::index::{Index, Place, Record, line_at, scan_places};
-use crate::journal::{VALUES, costs};
+use crate::journal::{VALUES, costs, is_of};
 use crate::line::Line;
 use crate::{FORMAT, JOURNAL_FILE, JournalError};
 
@@ -36,7 +38,7 @@ fn top(address: &str) -> &str {
 
 /// Writes a journal into the folder of a new run: what the one in `from` holds of the visits in `keep`, and of the whole
 /// run. Later visits, whose values may come out otherwise, are left out with all that happened in them; with `effects_only`
-/// also finished items, so that each is run again over its effects.
+/// also finished items and what was noted of files, so that each is run again over its effects.
 ///
 /// # Errors
 /// When the one cannot be read or the other not be written.
@@ -47,6 +49,8 @@ pub fn fork(from: &Path, to: &Path, keep: &[String], effects_only: bool) -> Resu
     let mut kept: Vec<(Place, Option<String>)> = Vec::new();
     let (_, compacted) = scan_places(&old, |record, place| {
         let (address, large) = match &record {
+            // What was read may be another file by now.
+            Record::Effect { key, .. } if effects_only && is_of(key, FILE_EFFECT) => return,
             Record::Effect { key, large, .. } => (*key, *large),
             Record::Item { .. } if place.offset < items_from => return,
             Record::Begun { .. } | Record::Ended { .. } if effects_only => return,

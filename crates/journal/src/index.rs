@@ -15,6 +15,10 @@ use crate::folder::items_from;
 use crate::line::{Line, decode};
 use crate::{FORMAT, JOURNAL_FILE, JournalError};
 
+/// No item finishes further ahead of those before it: 65,536 at once, and as many times 64 that wait for their turn. Each
+/// of those before it has a line, so a journal that says otherwise was not written by a run, and no room is made for it.
+const FURTHEST: u64 = 65_536 * 64;
+
 /// Larger values stand in files of their own, so a longer line is none of ours.
 const LONGEST_LINE: usize = 1 << 20;
 
@@ -29,13 +33,17 @@ pub enum Record<'a> {
         outcome: Option<&'a str>,
         /// The digest of an outcome that stands in a file of its own.
         large: Option<&'a str>,
+        /// Whether it is what somebody answered, not what a call gave.
+        answer: bool,
     },
     /// A map began.
     Map {
         /// The address of its visit.
         map: &'a str,
-        /// How many items it has.
+        /// How many items it has or, where it has a target, how many are to be accepted.
         asked: u64,
+        /// Whether it has a target.
+        target: bool,
     },
     /// A step of the top flow began.
     Begun {
@@ -59,6 +67,8 @@ pub enum Record<'a> {
         index: u64,
         /// Whether it ended in an error.
         failed: bool,
+        /// Whether it ended well and was not accepted.
+        rejected: bool,
         /// Its record as JSON, or none where it stands in a file of its own.
         record: Option<&'a str>,
         /// The digest of a record that stands in a file of its own.
@@ -83,6 +93,25 @@ pub(crate) struct Place {
     pub(crate) offset: u64,
     pub(crate) length: u32,
     pub(crate) failed: bool,
+    pub(crate) answer: bool,
+}
+
+/// How much a map is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Items, or accepted ones.
+    pub(crate) items: u64,
+    /// Whether accepted ones.
+    pub(crate) target: bool,
+}
+
+impl Asked {
+    /// The line that says so.
+    pub(crate) fn line(self, map: &str) -> Line<'_> {
+        let Self { items, target } = self;
+        let (asked, target) = if target { (None, Some(items)) } else { (Some(items), None) };
+        Line { map: Some(map.into()), asked, target, ..Line::default() }
+    }
 }
 
 /// What a journal holds, by key.
@@ -90,7 +119,7 @@ pub(crate) struct Place {
 pub(crate) struct Index {
     pub(crate) effects: BTreeMap<String, Place>,
     pub(crate) items: HashMap<String, Vec<Place>>,
-    pub(crate) asked: BTreeMap<String, u64>,
+    pub(crate) asked: BTreeMap<String, Asked>,
     /// The visits of steps of the top flow, in the order in which they began the last time, each with its lines.
     pub(crate) visits: Visits,
     /// Whether the effects inside of finished items were dropped.
@@ -110,8 +139,8 @@ impl Index {
             Record::Effect { key, .. } => {
                 index.effects.insert(key.to_owned(), place);
             }
-            Record::Map { map, asked } => {
-                index.asked.insert(map.to_owned(), asked);
+            Record::Map { map, asked, target } => {
+                index.asked.insert(map.to_owned(), Asked { items: asked, target });
             }
             Record::Item { failed, .. } if place.offset < items_from || (drop_failed && failed) => {}
             Record::Item { map, index: item, .. } => index.add_item(map, item, place),
@@ -261,13 +290,17 @@ pub(crate) fn scan_places(
             (Ok(_), Some((line, why))) => {
                 return Err(JournalError::Damaged { path: path.to_owned(), line: *line, why: why.clone() });
             }
+            (Ok(line), None) if line.index.is_some_and(|index| index > number.saturating_add(FURTHEST)) => {
+                let why = "no item so far ahead can have finished".to_owned();
+                return Err(JournalError::Damaged { path: path.to_owned(), line: number, why });
+            }
             (Ok(line), None) => {
                 if let Some(found) = line.journal.filter(|found| *found > FORMAT) {
                     return Err(JournalError::Newer { path: path.to_owned(), found });
                 }
                 compacted |= line.compacted;
                 let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                let place = Place { offset, length, failed: line.failed };
+                let place = Place { offset, length, failed: line.failed, answer: line.answer };
                 if let Some(record) = record(&line) {
                     each(record, place);
                 }
@@ -303,10 +336,11 @@ fn read_line(reader: &mut impl BufRead, into: &mut Vec<u8>) -> std::io::Result<u
 fn record<'l>(line: &'l Line<'_>) -> Option<Record<'l>> {
     let (value, large) = (line.value.map(RawValue::get), line.large.as_deref());
     if let Some(key) = line.effect.as_deref() {
-        return Some(Record::Effect { key, outcome: value, large });
+        return Some(Record::Effect { key, outcome: value, large, answer: line.answer });
     }
     if let Some((map, index)) = line.item.as_deref().zip(line.index) {
-        return Some(Record::Item { map, index, failed: line.failed, record: value, large });
+        let (failed, rejected) = (line.failed, line.rejected);
+        return Some(Record::Item { map, index, failed, rejected, record: value, large });
     }
     if let Some(visit) = line.begun.as_deref() {
         #[derive(Default, Deserialize)]
@@ -321,6 +355,6 @@ fn record<'l>(line: &'l Line<'_>) -> Option<Record<'l>> {
         let how = value.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         return Some(Record::Ended { visit, how });
     }
-    let (map, asked) = line.map.as_deref().zip(line.asked)?;
-    Some(Record::Map { map, asked })
+    let (map, asked) = line.map.as_deref().zip(line.target.or(line.asked))?;
+    Some(Record::Map { map, asked, target: line.target.is_some() })
 }

@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flowrun_core::error::StepError;
-use flowrun_core::journal::{FILE_EFFECT, ItemRecord, Journal};
+use flowrun_core::journal::{FILE_EFFECT, ItemRecord, Journal, WAIT_EFFECT};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::value::RawValue;
 
-use crate::index::{Index, Place, StepEnd, line_at};
+use crate::index::{Asked, Index, Place, StepEnd, line_at};
 use crate::line::{Line, decode};
 use crate::sync::Syncer;
 use crate::{FORMAT, JOURNAL_FILE, JournalError};
@@ -38,8 +37,10 @@ pub struct OpenOptions {
 /// What an earlier process left in a journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Outcomes of effects outside of finished items.
-    pub effects: u64,
+    /// Outcomes of calls outside of finished items.
+    pub calls: u64,
+    /// What people answered, likewise.
+    pub answers: u64,
     /// Finished items.
     pub items: u64,
     /// Finished items that ended in an error.
@@ -49,7 +50,7 @@ pub struct Held {
 impl Held {
     /// Whether there is nothing that would be a loss; an item that failed is none.
     pub fn is_empty(&self) -> bool {
-        self.effects == 0 && self.items == self.failed
+        self.calls == 0 && self.answers == 0 && self.items == self.failed
     }
 }
 
@@ -104,8 +105,9 @@ impl FileJournal {
             if options.effects_only { u64::MAX } else { options.items_from },
         )?;
         if options.effects_only {
-            // Another flow may take other steps in another order.
+            // Another flow may take other steps in another order, and another file is read anew.
             index.visits.clear();
+            index.effects.retain(|key, _| !is_of(key, FILE_EFFECT));
         }
         let file = FileOptions::new().append(true).open(&path).map_err(JournalError::io(&path, "written"))?;
         let length = file.metadata().map_err(JournalError::io(&path, "read"))?.len();
@@ -126,8 +128,13 @@ impl FileJournal {
     /// What an earlier process left.
     pub fn held(&self) -> Held {
         let items = || self.index.items.values().flatten().filter(|place| place.length > 0);
+        let effects = |answer| {
+            let counts = move |(key, place): &(&String, &Place)| costs(key) && place.answer == answer;
+            self.index.effects.iter().filter(counts).count() as u64
+        };
         Held {
-            effects: self.index.effects.keys().filter(|key| costs(key)).count() as u64,
+            calls: effects(false),
+            answers: effects(true),
             items: items().count() as u64,
             failed: items().filter(|place| place.failed).count() as u64,
         }
@@ -138,15 +145,17 @@ impl FileJournal {
         self.held().is_empty() && self.kept.load(Ordering::Relaxed) == 0
     }
 
-    /// Notes that a map has begun, and how many items it has, for those who look at the run from outside.
+    /// Notes that a map has begun, for those who look at the run from outside; and how many items it has or, where it
+    /// has a `target`, how many are to be accepted.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn note_map(&self, map: &str, asked: u64) -> Result<(), StepError> {
+    pub fn note_map(&self, map: &str, items: u64, target: bool) -> Result<(), StepError> {
+        let asked = Asked { items, target };
         if self.index.asked.get(map) == Some(&asked) {
             return Ok(());
         }
-        self.append(&Line { map: Some(map.into()), asked: Some(asked), ..Line::default() })
+        self.append(asked.line(map).encode())
     }
 
     /// Notes that a step of the top flow has begun; `visit` is its address.
@@ -158,7 +167,7 @@ impl FileJournal {
             return Ok(());
         }
         let text = serde_json::json!({ "type": step_type }).to_string();
-        self.keep(&text, Line { begun: Some(visit.into()), ..Line::default() })
+        self.keep(&text, &Line { begun: Some(visit.into()), ..Line::default() })
     }
 
     /// Notes how a step of the top flow has ended.
@@ -170,7 +179,7 @@ impl FileJournal {
             return Ok(());
         }
         let text = serde_json::to_string(how).map_err(|e| self.broken(&e.to_string()))?;
-        self.keep(&text, Line { ended: Some(visit.into()), ..Line::default() })
+        self.keep(&text, &Line { ended: Some(visit.into()), ..Line::default() })
     }
 
     /// The place in the file at which what this process keeps begins.
@@ -178,8 +187,9 @@ impl FileJournal {
         self.index.whole
     }
 
-    fn append(&self, line: &Line<'_>) -> Result<(), StepError> {
-        let bytes = line.encode().map_err(|e| self.broken(&e.to_string()))?;
+    /// Writes a line, as it was encoded.
+    fn append(&self, line: Result<Vec<u8>, serde_json::Error>) -> Result<(), StepError> {
+        let bytes = line.map_err(|e| self.broken(&e.to_string()))?;
         if let Some(why) = self.syncer.failure() {
             return Err(self.broken(&why));
         }
@@ -204,13 +214,19 @@ impl FileJournal {
     }
 
     /// Appends what is kept under a key, in a file of its own where it is large.
-    fn keep<'l>(&self, text: &'l str, line: Line<'l>) -> Result<(), StepError> {
+    fn keep(&self, text: &str, line: &Line<'_>) -> Result<(), StepError> {
         if text.len() > LARGE {
             let digest = self.keep_large(text).map_err(|e| self.broken(&e.to_string()))?;
-            return self.append(&Line { large: Some(digest.into()), ..line });
+            return self.append(line.encode_with_large(&digest));
         }
-        let value: &RawValue = serde_json::from_str(text).map_err(|e| self.broken(&e.to_string()))?;
-        self.append(&Line { value: Some(value), ..line })
+        self.append(line.encode_with(text))
+    }
+
+    fn keep_under(&self, key: String, outcome: &str, answer: bool) -> Result<(), StepError> {
+        let paid = costs(&key);
+        self.keep(outcome, &Line { effect: Some(key.into()), answer, ..Line::default() })?;
+        self.kept.fetch_add(u64::from(paid), Ordering::Relaxed);
+        Ok(())
     }
 
     fn keep_large(&self, text: &str) -> std::io::Result<String> {
@@ -262,10 +278,11 @@ impl Journal for FileJournal {
     }
 
     fn keep_effect(&self, key: String, outcome: String) -> Result<(), StepError> {
-        let paid = costs(&key);
-        self.keep(&outcome, Line { effect: Some(key.into()), ..Line::default() })?;
-        self.kept.fetch_add(u64::from(paid), Ordering::Relaxed);
-        Ok(())
+        self.keep_under(key, &outcome, false)
+    }
+
+    fn keep_answer(&self, key: String, answer: String) -> Result<(), StepError> {
+        self.keep_under(key, &answer, true)
     }
 
     fn item(&self, map: &str, index: u64) -> Result<Option<ItemRecord>, StepError> {
@@ -280,8 +297,8 @@ impl Journal for FileJournal {
     fn keep_item(&self, map: &str, record: &ItemRecord) -> Result<(), StepError> {
         let text = serde_json::to_string(record)
             .map_err(|e| StepError::new("journal.record", format!("an item cannot be kept: {e}")).fatal())?;
-        let (index, failed) = (Some(record.index), record.result.is_err());
-        self.keep(&text, Line { item: Some(map.into()), index, failed, ..Line::default() })?;
+        let (index, failed, rejected) = (Some(record.index), record.result.is_err(), record.rejected);
+        self.keep(&text, &Line { item: Some(map.into()), index, failed, rejected, ..Line::default() })?;
         self.kept.fetch_add(u64::from(!failed), Ordering::Relaxed);
         Ok(())
     }
@@ -296,11 +313,15 @@ impl Journal for FileJournal {
     }
 }
 
-/// Whether an effect cost something, so that it would be a loss.
+/// Whether an effect cost something, so that it would be a loss: a call, an answer; not a file that was looked at.
 pub fn costs(key: &str) -> bool {
-    let is_file =
-        |name: &str| name.strip_prefix(FILE_EFFECT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    !key.split_once('!').is_some_and(|(_, name)| is_file(name))
+    !is_of(key, FILE_EFFECT) && !is_of(key, WAIT_EFFECT)
+}
+
+/// Whether the name of an effect is this one, or one of several below it.
+pub(crate) fn is_of(key: &str, kind: &str) -> bool {
+    let name = key.split_once('!').map_or(key, |(_, name)| name);
+    name.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

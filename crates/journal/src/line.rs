@@ -12,6 +12,7 @@ const TAIL_END: &str = "\"}\n";
 
 /// A record as it is written. Exactly one of `journal`, `effect`, `item`, `map`, `begun` and `ended` is there.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own that is there or not")]
 pub(crate) struct Line<'a> {
     /// The first line: the format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,6 +23,9 @@ pub(crate) struct Line<'a> {
     /// The key of an effect.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) effect: Option<Cow<'a, str>>,
+    /// Of an effect: whether it is what somebody answered, not what a call gave.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) answer: bool,
     /// The visit of the map that a finished item belongs to.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) item: Option<Cow<'a, str>>,
@@ -31,12 +35,18 @@ pub(crate) struct Line<'a> {
     /// Whether the item ended in an error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) failed: bool,
+    /// Whether the item was not accepted, although it ended well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) rejected: bool,
     /// A visit of a map that has begun.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) map: Option<Cow<'a, str>>,
     /// How many items it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asked: Option<u64>,
+    /// How many of its items are to be accepted, where it ends with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<u64>,
     /// A visit of a step of the top flow that has begun.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) begun: Option<Cow<'a, str>>,
@@ -54,13 +64,55 @@ pub(crate) struct Line<'a> {
 impl Line<'_> {
     /// The bytes of the line.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = Vec::with_capacity(self.value.map_or(0, |v| v.get().len()) + 160);
-        serde_json::to_writer(&mut bytes, self)?;
-        bytes.pop();
-        let sum = crc32fast::hash(&bytes);
-        bytes.extend_from_slice(format!("{TAIL_START}{sum:08x}{TAIL_END}").as_bytes());
+        let mut bytes = Vec::with_capacity(160);
+        self.begin(&mut bytes)?;
+        seal(&mut bytes);
         Ok(bytes)
     }
+
+    /// The bytes of the line with this value, which is JSON and is not read once more to see that.
+    ///
+    /// # Errors
+    /// Where it has more than one line.
+    pub(crate) fn encode_with(&self, value: &str) -> Result<Vec<u8>, serde_json::Error> {
+        debug_assert!(serde_json::from_str::<serde::de::IgnoredAny>(value).is_ok(), "no JSON: {value}");
+        if value.contains('\n') {
+            // White space between tokens; a line must not end there.
+            return Err(serde_json::Error::io(std::io::Error::other("a value has more than one line")));
+        }
+        self.encode_and(",\"value\":", value, "")
+    }
+
+    /// The bytes of the line, whose value has this digest and stands in a file of its own.
+    pub(crate) fn encode_with_large(&self, digest: &str) -> Result<Vec<u8>, serde_json::Error> {
+        self.encode_and(",\"large\":\"", digest, "\"")
+    }
+
+    fn encode_and(&self, before: &str, text: &str, after: &str) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = Vec::with_capacity(text.len() + 200);
+        self.begin(&mut bytes)?;
+        for part in [before, text, after] {
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        seal(&mut bytes);
+        Ok(bytes)
+    }
+
+    /// Writes all but the brace that closes it.
+    fn begin(&self, bytes: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        serde_json::to_writer(&mut *bytes, self)?;
+        bytes.pop();
+        Ok(())
+    }
+}
+
+/// Ends a line with the checksum of what stands before.
+fn seal(bytes: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let sum = crc32fast::hash(bytes);
+    bytes.extend_from_slice(TAIL_START.as_bytes());
+    bytes.extend((0..8).rev().map(|place| DIGITS[(sum >> (4 * place) & 15) as usize]));
+    bytes.extend_from_slice(TAIL_END.as_bytes());
 }
 
 /// Reads a line with its end; says what is wrong with it.

@@ -8,6 +8,9 @@ use flowrun_core::error::StepError;
 use flowrun_data::write::WriteReport;
 use serde::Serialize;
 
+/// What to do where a file is not what it was when the run began.
+pub(crate) const CHANGED_HELP: &str = "put the file back as it was, take it as it is with `flowrun resume --accept-changes`, or begin again with `flowrun FILE --new`";
+
 /// Where a `write_table` step writes, if not where its own `path` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
@@ -59,6 +62,8 @@ pub struct Files {
     pub working_folder: PathBuf,
     /// Folders and files that may be read and written too, absolute.
     pub allowed: Vec<PathBuf>,
+    /// Files among them that the person gave to be read.
+    pub given: Vec<PathBuf>,
     /// The flow's name, the stem of files that belong to no target.
     pub flow_name: String,
     /// Destinations of `write_table` steps of the top flow, by name.

@@ -353,9 +353,14 @@ impl Step for Map {
         let mut rows = RowWriter::new(schema, types, parts);
         let keep = self.on_item_error == OnItemError::Keep;
         let mut reductions = self.reductions(&collected);
+        let mut first: Option<String> = None;
         let counts = cx
             .run_items(&plan, items, |record| {
                 let source_row = Value::Int(i64::try_from(record.index).unwrap_or(i64::MAX));
+                if let (None, Err(error)) = (&first, &record.result) {
+                    let at = error.at.as_ref().map(ToString::to_string).unwrap_or_default();
+                    first = Some(format!("{at}: {}", error.message));
+                }
                 let values: Vec<Value> = match record.result {
                     Ok(values) if drawn.is_some() && accept.is_some_and(|place| !values[place].is_truthy()) => {
                         return Ok(());
@@ -373,10 +378,9 @@ impl Step for Map {
             .await?;
         if counts.failed > 0 && counts.failed == counts.asked {
             let message = format!("all {} items of `{}` failed", counts.failed, cx.step_name());
-            let first = cx.first_failure();
             let mut error = StepError::new("map.all_failed", message);
             if let Some(first) = first {
-                error = error.detail("first", format!("{}: {}", first.step, first.message));
+                error = error.detail("first", first);
             }
             return Err(error);
         }

@@ -20,7 +20,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::files::{FileRead, Files};
+use crate::files::{CHANGED_HELP, FileRead, Files};
 
 /// Reads a table from a CSV, JSON (an array of records), JSONL or Parquet file. CSV, JSONL and Parquet are read in
 /// batches; a JSON array is held in memory. A file that changes while the flow runs is an error.
@@ -105,9 +105,7 @@ impl Step for ReadTable {
         let was = cx.effect(FILE_EFFECT, || async { Ok(is.clone()) }).await?;
         if was != is {
             let message = format!("`{shown}` has changed since the run began: it had {was}, and has {is}");
-            return Err(StepError::new("table.changed", message)
-                .help("put the file back as it was, or begin again with `flowrun FILE --new`")
-                .fatal());
+            return Err(StepError::new("table.changed", message).help(CHANGED_HELP).fatal());
         }
         files.note_read(FileRead {
             step: cx.step_name().to_string(),

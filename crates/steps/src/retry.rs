@@ -8,6 +8,7 @@ use flowrun_core::compile::{FlowPorts, Scope, codes};
 use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::error::StepError;
 use flowrun_core::execute::StepCx;
+use flowrun_core::journal::WAIT_EFFECT;
 use flowrun_core::late::Late;
 use flowrun_core::ports::Ports;
 use flowrun_core::signature::{Port, Signature};
@@ -147,7 +148,7 @@ impl Retry {
             tokio::time::sleep(time).await;
             Ok(())
         };
-        cx.effect(&format!("delay/{trial}"), wait).await
+        cx.effect(&format!("{WAIT_EFFECT}/{trial}"), wait).await
     }
 }
 

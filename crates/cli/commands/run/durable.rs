@@ -1,6 +1,7 @@
 //! The folder of a run: begun, found again, and closed with how the run ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,13 +9,14 @@ use flowrun_core::error::{INTERRUPTED, WAITING};
 use flowrun_core::events::{Event, Observer};
 use flowrun_core::execute::Resources;
 use flowrun_core::execute::Unfinished;
+use flowrun_core::flow::Flow;
 use flowrun_core::journal::Journal;
 use flowrun_data::parts::Parts;
 use flowrun_journal::{
     FORMAT, Failure, FileJournal, Forked, JournalError, OpenOptions, RunFile, RunFolder, RunState, Status,
     StepEnd, prune, runs_in,
 };
-use flowrun_steps::RunMark;
+use flowrun_steps::{Files, RunMark};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -23,6 +25,7 @@ use super::{Prepared, Report};
 use crate::args::{KeepArgs, RunArgs};
 use crate::commands::Stop;
 use crate::commands::runs::{RUNS, held_in_words, rows_of};
+use crate::load::all_flows;
 
 /// What has to be typed once more of what was typed when the run was started.
 pub(in crate::commands) fn given_again(run: &RunFile) -> String {
@@ -168,7 +171,9 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
     let (flow, inputs) = (prepared.loaded.record.clone(), prepared.given.clone());
     let models = prepared.models.described();
     let targets = (&args.output, &prepared.files.working_folder);
-    let whole = serde_json::to_vec(&(&flow, &inputs, prepared.seed, &models, targets)).map_err(|e| wrong(&e))?;
+    let files = digests_of(&prepared.loaded.compiled.flow, &prepared.files)?;
+    let whole = (&flow, &inputs, prepared.seed, &models, targets, &files);
+    let whole = serde_json::to_vec(&whole).map_err(|e| wrong(&e))?;
     Ok(RunFile {
         format: FORMAT,
         program: concat!("flowrun ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -182,10 +187,37 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
         secret_inputs: names,
         items_from: 0,
         mark: String::new(),
+        files,
         options,
         identity: blake3::hash(&whole).to_hex().to_string(),
         started: 0,
     })
+}
+
+/// The digests of the files that a flow is known to read before it runs: those that its steps name, and those that the
+/// person gave. One that it writes itself is no such file.
+fn digests_of(flow: &Arc<Flow>, files: &Files) -> Result<BTreeMap<String, String>, Stop> {
+    let mut places: BTreeSet<PathBuf> = files.given.iter().cloned().collect();
+    let mut written = BTreeSet::new();
+    for file in all_flows(flow).iter().flat_map(|flow| &flow.steps).flat_map(|step| &step.signature.files) {
+        let place = if file.write { files.to_write(&file.path) } else { files.to_read(&file.path) };
+        // What lies elsewhere has been refused before.
+        let Ok(place) = place else { continue };
+        if file.write {
+            written.insert(place)
+        } else {
+            places.insert(place)
+        };
+    }
+    let digest = |place: &PathBuf| {
+        let name = files.shown(place);
+        let mut hasher = blake3::Hasher::new();
+        File::open(place)
+            .and_then(|mut file| std::io::copy(&mut file, &mut hasher))
+            .map_err(|e| Stop::usage(format!("`{name}` cannot be read: {e}")))?;
+        Ok((name, hasher.finalize().to_hex().to_string()))
+    };
+    places.difference(&written).map(digest).collect()
 }
 
 /// The arguments with which a run was started.
@@ -240,7 +272,10 @@ impl Kept {
             let help = format!("flowrun resume {id} --accept-changes{}\n        {again}", given_again(&is));
             return Err(Stop::usage(message).help(help));
         }
-        let effects_only = !differences.is_empty();
+        // A file whose name only a step knows is met later; then what was noted of it must not stand against it.
+        let compacted = || flowrun_journal::is_compacted(folder.path());
+        let effects_only =
+            !differences.is_empty() || (accept_changes && !compacted().map_err(|e| Stop::usage(e.to_string()))?);
         let options = OpenOptions { effects_only, items_from: folder.run.items_from, ..options };
         let journal = FileJournal::open(folder.path(), options).map_err(|e| Stop::usage(e.to_string()))?;
         let mut earlier_models = folder.run.earlier_models.clone();
@@ -302,9 +337,14 @@ impl Kept {
         (!mark.is_empty()).then(|| RunMark(mark.clone()))
     }
 
+    /// The folder for rows and failures that are many.
+    pub(super) fn parts(&self) -> PathBuf {
+        self.folder.path().join("parts")
+    }
+
     /// What its steps share: where rows go that are many, and its mark.
     pub(super) fn provide(&self, resources: Resources) -> Resources {
-        let resources = resources.with(Arc::new(Parts::new(self.folder.path().join("parts"))));
+        let resources = resources.with(Arc::new(Parts::new(self.parts())));
         match self.mark() {
             Some(mark) => resources.with(Arc::new(mark)),
             None => resources,
@@ -351,10 +391,11 @@ impl Kept {
             questions: report.questions_shown(),
             said: report.record.said(),
             ended: 0,
+            ended_nanos: 0,
         })?;
         if status == Status::Finished {
             // What was read from them has been written out.
-            let parts = self.folder.path().join("parts");
+            let parts = self.parts();
             if parts.is_dir() {
                 std::fs::remove_dir_all(&parts).map_err(|source| JournalError::Io {
                     path: parts,
@@ -381,12 +422,16 @@ impl Observer for Steps {
                 let how = StepEnd { branch: Some((*branch).to_owned()), note: note.map(str::to_owned) };
                 self.0.note_ended(&at.key(), &how)
             }
-            Event::StepFailed { at, error } if at.depth() == 0 => {
+            // One that was told to stop, or waits, has not failed: it has not ended.
+            Event::StepFailed { at, error } if at.depth() == 0 && !error.is_stop() => {
                 let how = StepEnd { branch: None, note: Some(format!("{error} ({})", error.code)) };
                 self.0.note_ended(&at.key(), &how)
             }
+            Event::MapStarted { at, target: Some(accepted), .. } if at.depth() == 0 => {
+                self.0.note_map(&at.key(), *accepted, true)
+            }
             Event::MapStarted { at, total: Some(total), .. } if at.depth() == 0 => {
-                self.0.note_map(&at.key(), *total)
+                self.0.note_map(&at.key(), *total, false)
             }
             _ => Ok(()),
         };
@@ -401,6 +446,14 @@ fn differences(was: &RunFile, is: &RunFile) -> Vec<String> {
             Some(old) if old == value => {}
             Some(old) => found.push(format!("input `{name}` was {old}, and is {value}")),
             None => found.push(format!("input `{name}` is new")),
+        }
+    }
+    for (path, digest) in &was.files {
+        match is.files.get(path) {
+            Some(now) if now == digest => {}
+            Some(_) => found.push(format!("`{path}`, which it reads, has changed")),
+            // The flow names another one, which is told.
+            None => {}
         }
     }
     found

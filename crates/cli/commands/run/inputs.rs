@@ -70,6 +70,9 @@ pub(in crate::commands) fn open(
         if !place.is_file() && (*kind == Kind::Table || is_read(flow, &port.name)) {
             return Err(Stop::usage(format!("input `{}`: there is no file `{path}`", port.name)));
         }
+        if *kind == Kind::Table || is_read(flow, &port.name) {
+            files.given.push(place.clone());
+        }
         let value = if *kind == Kind::Table {
             let read = read::open(&place, &ReadOptions::default());
             let read = read.map_err(|e| Stop::usage(format!("input `{}`: {e}", port.name)))?;

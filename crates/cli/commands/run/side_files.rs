@@ -3,7 +3,7 @@
 //! The manifest holds nothing that two runs with the same flow, inputs, seed and replies could differ in: no clock, and
 //! not how many items ran at once.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -23,28 +23,28 @@ pub(super) fn write(report: &Report<'_>, writers: &Writers) -> Result<Option<Pat
     let some_failed = write_failures(report, &failures)?;
     if report.ended.is_ok() {
         let manifest = writers.side_file(working, main, "manifest.json");
-        replace(&manifest, format!("{:#}\n", manifest_of(report)).as_bytes())?;
+        let text = format!("{:#}\n", manifest_of(report));
+        replace(&manifest, |file| file.write_all(text.as_bytes()))?;
     }
     Ok(some_failed.then_some(failures))
 }
 
 /// Says whether there are any.
 fn write_failures(report: &Report<'_>, path: &Path) -> Result<bool, String> {
-    let failures = report.run.failures();
-    if failures.is_empty() {
+    if report.run.failed() == 0 {
         // Those of an earlier run would pass for this one's.
         return match std::fs::remove_file(path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(wrong(path, &e)),
             _ => Ok(false),
         };
     }
-    let mut text = Vec::new();
-    for failure in &failures {
-        let line = serde_json::to_string(failure).map_err(|e| e.to_string())?;
-        text.extend_from_slice(line.as_bytes());
-        text.push(b'\n');
-    }
-    replace(path, &text).map(|()| true)
+    let write = |file: &mut dyn Write| {
+        report.run.each_failure(|failure| {
+            serde_json::to_writer(&mut *file, failure)?;
+            file.write_all(b"\n")
+        })
+    };
+    replace(path, write).map(|()| true)
 }
 
 fn manifest_of(report: &Report<'_>) -> serde_json::Value {
@@ -77,16 +77,16 @@ fn manifest_of(report: &Report<'_>) -> serde_json::Value {
 }
 
 /// Writes beside the target, then renames.
-fn replace(path: &Path, text: &[u8]) -> Result<(), String> {
+fn replace(path: &Path, text: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), String> {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let beside = path.with_file_name(format!(".{name}.partial"));
     let write = || {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(text)?;
-        file.sync_all()?;
+        let mut file = BufWriter::new(std::fs::File::create(&beside)?);
+        text(&mut file)?;
+        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
         std::fs::rename(&beside, path)
     };
     write().map_err(|e| {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use flowrun_core::journal::ItemRecord;
 use flowrun_journal::{Found, Record, Status, StepEnd, costs, scan};
 
-use super::{age_in_words, locate, stopped};
+use super::{End, Ends, age_in_words, locate, stopped};
 use crate::commands::run::given_again;
 use crate::commands::{Stop, print_out};
 use crate::render::{plural, thousands};
@@ -69,8 +69,10 @@ struct Visit {
     step_type: String,
     end: Option<StepEnd>,
     asked: Option<u64>,
-    /// Items of the visit itself that have finished, and whether they failed.
-    items: HashMap<u64, bool>,
+    /// Whether that is how many are to be accepted.
+    target: bool,
+    /// Items of the visit itself that have finished.
+    items: Ends,
     /// Effects, by the way to them without items and trials.
     effects: BTreeMap<String, HashSet<u64>>,
 }
@@ -104,10 +106,12 @@ fn visits_of(found: &Found) -> Result<Vec<Visit>, Stop> {
             Record::Effect { key, .. } => {
                 visit.effects.entry(way).or_default().insert(fingerprint(key));
             }
-            Record::Item { index, failed, .. } if address == at => {
-                visit.items.insert(index, failed);
+            Record::Item { index, failed, rejected, .. } if address == at => {
+                visit.items.set(index, failed, rejected);
             }
-            Record::Map { asked, .. } if address == at => visit.asked = Some(asked),
+            Record::Map { asked, target, .. } if address == at => {
+                (visit.asked, visit.target) = (Some(asked), target);
+            }
             Record::Begun { step_type, .. } => {
                 (*told, visit.step_type, visit.end) = (turn, step_type, None);
             }
@@ -140,7 +144,7 @@ fn fingerprint(key: &str) -> u64 {
 impl Visit {
     fn tell(&self, width: usize, running: bool, text: &mut String) {
         let mut told = Vec::new();
-        let has_items = self.asked.is_some() || !self.items.is_empty();
+        let has_items = self.asked.is_some() || self.items.all() > 0;
         if has_items {
             told.push(self.items_in_words());
         }
@@ -167,10 +171,21 @@ impl Visit {
     }
 
     fn items_in_words(&self) -> String {
-        let failed = self.items.values().filter(|failed| **failed).count() as u64;
+        let number = |end, what: &str| match self.items.count(end) {
+            0 => String::new(),
+            n => format!(", {} {what}", thousands(n)),
+        };
+        let failed = number(End::Failed, "failed");
         let asked = self.asked.map(|asked| format!(" of {}", thousands(asked))).unwrap_or_default();
-        let failed = if failed > 0 { format!(", {} failed", thousands(failed)) } else { String::new() };
-        format!("{}{asked} items{failed}", thousands(self.items.len() as u64))
+        if self.target {
+            let accepted = self.items.count(End::Accepted).min(self.asked.unwrap_or(u64::MAX));
+            return format!(
+                "{}{asked} accepted{}{failed}",
+                thousands(accepted),
+                number(End::Rejected, "rejected")
+            );
+        }
+        format!("{}{asked} items{failed}", thousands(self.items.all()))
     }
 }
 

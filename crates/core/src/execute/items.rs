@@ -66,9 +66,13 @@ pub struct ItemPlan {
 
 impl ItemPlan {
     fn accepts(&self, record: &ItemRecord) -> bool {
-        let verdict = |values: &Vec<Value>| self.accept.is_none_or(|place| values[place].is_truthy());
-        record.result.as_ref().is_ok_and(verdict)
+        record.result.as_ref().is_ok_and(|values| are_accepted(values, self.accept))
     }
+}
+
+/// Whether an item that collects these values is accepted, by the one in this place.
+fn are_accepted(values: &[Value], accept: Option<usize>) -> bool {
+    accept.is_none_or(|place| values[place].is_truthy())
 }
 
 /// The values that an item's flow gets, by name; what it does not name has defaults.
@@ -91,6 +95,7 @@ struct Work<I> {
     breaker: Option<Mutex<Breaker>>,
     on_error: OnItemError,
     collect: Vec<usize>,
+    accept: Option<usize>,
     tell: bool,
 }
 
@@ -175,6 +180,7 @@ impl StepCx<'_> {
             breaker: plan.stop_after.map(|limit| Mutex::new(Breaker::new(limit))),
             on_error: plan.on_error,
             collect: plan.collect.clone(),
+            accept: plan.accept,
             tell,
         });
         if plan.target.is_some_and(|target| target.accepted == 0) {
@@ -335,7 +341,7 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
         })?;
         walk(&work.run, &work.flow, values, &frame).await
     };
-    let (result, end) = match walked.await {
+    let (result, end): (Result<Vec<Value>, StepError>, _) = match walked.await {
         Ok(end) => {
             let mut values = end.outputs.into_values();
             (Ok(work.collect.iter().map(|place| std::mem::take(&mut values[*place])).collect()), end.name)
@@ -349,6 +355,7 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
     let changes = if result.is_ok() { frame.shelf.take_changes() } else { Vec::new() };
     let record = ItemRecord {
         index,
+        rejected: result.as_ref().is_ok_and(|values| !are_accepted(values, work.accept)),
         result,
         end,
         attempts: 1 + stats.retries.load(Ordering::Relaxed),

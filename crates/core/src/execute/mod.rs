@@ -2,6 +2,7 @@
 
 mod context;
 mod early;
+mod failures;
 mod frame;
 mod items;
 mod limits;
@@ -12,9 +13,9 @@ mod tools;
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -28,6 +29,7 @@ use crate::journal::{Journal, NoJournal};
 use crate::ports::Ports;
 use crate::secrets::{Secrets, Veiled};
 use crate::value::Value;
+use failures::Failures;
 
 pub use context::{FlowEnd, FlowRun, StepCx};
 pub use early::{StopAfter, Target};
@@ -117,7 +119,7 @@ impl Stop {
 }
 
 /// An item that ended in an error.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ItemFailure {
     /// The map's step, as a person reads it.
     pub map: String,
@@ -153,7 +155,7 @@ pub struct Run {
     open: tools::Open,
     totals: Mutex<Usage>,
     counters: Mutex<BTreeMap<String, u64>>,
-    failures: Mutex<Vec<ItemFailure>>,
+    failures: Mutex<Failures>,
 }
 
 impl Run {
@@ -204,6 +206,13 @@ impl Run {
     #[must_use]
     pub fn secrets(mut self, secrets: Secrets) -> Self {
         self.journal = self.journal.hiding(secrets);
+        self
+    }
+
+    /// Lets it write items that failed into this folder, where they are many.
+    #[must_use]
+    pub fn spill_to(self, folder: std::path::PathBuf) -> Self {
+        self.failures().spill_to(folder);
         self
     }
 
@@ -259,11 +268,26 @@ impl Run {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// All items that failed, by map and place.
-    pub fn failures(&self) -> Vec<ItemFailure> {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        failures.sort_by(|a, b| (&a.map, a.item).cmp(&(&b.map, b.item)));
-        failures
+    /// How many items failed.
+    pub fn failed(&self) -> u64 {
+        self.failures().count()
+    }
+
+    /// The first item that failed, by map and place.
+    pub fn first_failure(&self) -> Option<ItemFailure> {
+        self.failures().first().cloned()
+    }
+
+    /// Hands all items that failed to `take`, by map and place.
+    ///
+    /// # Errors
+    /// Those of `take`, and when what was written of them cannot be read.
+    pub fn each_failure(&self, take: impl FnMut(&ItemFailure) -> std::io::Result<()>) -> std::io::Result<()> {
+        self.failures().each(take)
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add_usage(&self, usage: Usage) {
@@ -276,7 +300,7 @@ impl Run {
     }
 
     fn add_failure(&self, failure: ItemFailure) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
+        self.failures().add(failure);
     }
 }
 

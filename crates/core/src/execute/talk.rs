@@ -71,7 +71,7 @@ impl StepCx<'_> {
         if let Some(why) = question.kind.refuses(&answer) {
             return Err(StepError::new("answer.unfit", why).fatal());
         }
-        self.run.journal.keep_effect(address, answer.to_string())?;
+        self.run.journal.keep_answer(address, answer.to_string())?;
         if let Some(settled) = self.run.journal.settled(true) {
             settled.await?;
         }

@@ -14,6 +14,7 @@ pub(crate) fn run_file() -> RunFile {
         secret_inputs: Vec::new(),
         items_from: 0,
         mark: String::new(),
+        files: BTreeMap::new(),
         options: Map::new(),
         identity: "x".into(),
         started: 0,

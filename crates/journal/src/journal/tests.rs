@@ -12,6 +12,7 @@ fn record(index: u64, failed: bool) -> ItemRecord {
         result,
         end: None,
         attempts: 1,
+        rejected: false,
         usage: Usage::default(),
         counters: BTreeMap::new(),
         changes: Vec::new(),
@@ -39,7 +40,7 @@ fn what_was_kept_is_there_for_the_next_process() {
     assert_eq!(journal.effect("a#1!reply").unwrap(), None, "a process never asks for what it kept itself");
     drop(journal);
     let journal = reopened(folder.path());
-    assert_eq!(journal.held(), Held { effects: 3, items: 2, failed: 1 });
+    assert_eq!(journal.held(), Held { calls: 3, answers: 0, items: 2, failed: 1 });
     assert_eq!(journal.effect("a#1!reply").unwrap().as_deref(), Some("\"of a#1!reply\""));
     assert_eq!(journal.effect("m#1[1]/a#1!reply").unwrap(), None, "the item's record stands for it");
     assert!(journal.effect("m#1[17]/a#1!reply").unwrap().is_some());
@@ -70,10 +71,10 @@ fn a_journal_that_was_cut_anywhere_keeps_the_lines_before_the_cut() {
             std::fs::write(&path, left).unwrap();
             let whole = bytes[..cut].split(|b| *b == b'\n').count() as u64 - 2;
             let journal = reopened(folder.path());
-            assert_eq!(journal.held().effects, whole);
+            assert_eq!(journal.held().calls, whole);
             keep(&journal, "later#1!reply");
             drop(journal);
-            assert_eq!(reopened(folder.path()).held().effects, whole + 1);
+            assert_eq!(reopened(folder.path()).held().calls, whole + 1);
         }
     }
 }
@@ -90,6 +91,49 @@ fn a_line_that_was_changed_is_an_error_that_names_it() {
     std::fs::write(&path, text.replace("of a#1", "of A#1")).unwrap();
     let error = FileJournal::open(folder.path(), OpenOptions::default()).err().unwrap().to_string();
     assert!(error.contains("line 2 of") && error.ends_with("is damaged: its checksum does not fit"), "{error}");
+}
+
+#[test]
+fn an_item_that_cannot_have_finished_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = FileJournal::create(folder.path(), OpenOptions::default()).unwrap();
+    journal.keep_item("m#1", &record(60_000, false)).unwrap();
+    journal.keep_item("m#1", &record(u64::MAX, false)).unwrap();
+    drop(journal);
+    let error = FileJournal::open(folder.path(), OpenOptions::default()).err().unwrap().to_string();
+    assert!(error.contains("line 3 of") && error.ends_with("no item so far ahead can have finished"), "{error}");
+}
+
+#[test]
+fn an_answer_is_no_call_and_a_wait_is_no_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = FileJournal::create(folder.path(), OpenOptions::default()).unwrap();
+    keep(&journal, "r#1!delay/2");
+    keep(&journal, "t#1!file");
+    assert!(journal.is_empty());
+    journal.keep_answer("a#1!answer".into(), "\"yes\"".into()).unwrap();
+    assert!(!journal.is_empty());
+    keep(&journal, "b#1!reply");
+    drop(journal);
+    let journal = reopened(folder.path());
+    assert_eq!(journal.held(), Held { calls: 1, answers: 1, items: 0, failed: 0 });
+    assert_eq!(journal.effect("a#1!answer").unwrap().as_deref(), Some("\"yes\""));
+    drop(journal);
+    // Where the flow was changed, what it reads may be another file.
+    let options = OpenOptions { effects_only: true, ..OpenOptions::default() };
+    let journal = FileJournal::open(folder.path(), options).unwrap();
+    assert_eq!((journal.effect("t#1!file").unwrap(), journal.held().calls), (None, 1));
+}
+
+#[test]
+fn a_value_of_several_lines_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = FileJournal::create(folder.path(), OpenOptions::default()).unwrap();
+    let error = journal.keep_effect("a#1!reply".into(), "{\n}".into()).unwrap_err();
+    assert!(error.message.ends_with("a value has more than one line"), "{error:?}");
+    keep(&journal, "b#1!reply");
+    drop(journal);
+    assert_eq!(reopened(folder.path()).held().calls, 1);
 }
 
 #[test]

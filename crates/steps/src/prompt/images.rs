@@ -11,7 +11,7 @@ use flowrun_core::execute::StepCx;
 use flowrun_core::journal::FILE_EFFECT;
 use flowrun_core::value::Value;
 
-use crate::files::{FileRead, Files};
+use crate::files::{CHANGED_HELP, FileRead, Files};
 
 /// Most bytes of a picture.
 const LARGEST: u64 = 10 * 1024 * 1024;
@@ -101,7 +101,7 @@ fn is_as_it_was(cx: &StepCx<'_>, path: &str, digest: &String) -> Result<(), Step
         None => cx.remember(&key, digest),
         Some(was) if was == *digest => Ok(()),
         Some(_) => Err(StepError::new("table.changed", format!("`{path}` has changed since the run began"))
-            .help("put the file back as it was, or begin again with `flowrun FILE --new`")
+            .help(CHANGED_HELP)
             .fatal()),
     }
 }

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{journaled, kill, setting, started};
+use super::setting;
+use crate::durable::{journaled, kill, started};
 use crate::support::Sandbox;
 
 /// Each item puts a row into a file and one into the memory.
