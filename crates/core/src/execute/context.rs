@@ -1,5 +1,6 @@
 //! [`StepCx`]: everything a step may do beside its own work. Nothing is global.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -416,6 +417,16 @@ impl<'a> StepCx<'a> {
     /// Tells the observers something.
     pub fn emit(&self, event: &Event<'_>) {
         self.run.tell(event);
+    }
+
+    /// What a journal may know of a text that is part of a request: with the names of secrets in their places.
+    pub fn veiled<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let secrets = self.run.journal.secrets();
+        if secrets.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let json = serde_json::Value::from(text).to_string();
+        Cow::Owned(secrets.veiled(&json).into_owned())
     }
 
     /// Whether a secret of the run stands in the text, which then must not be kept beyond the run's own journal.

@@ -79,7 +79,8 @@ impl<'r> Rounds<'r> {
         self.request.identity = cx.identity(&key);
         let request = &self.request;
         // Who answers is no part of it, as in a prompt.
-        let asked = (Compared(&request.messages), &request.settings, &request.tools);
+        let messages = Compared { messages: &request.messages, veil: &|text| cx.veiled(text) };
+        let asked = (messages, &request.settings, &request.tools);
         let reply: Reply = cx
             .call(&key, &asked, || async {
                 crate::cache::chat(cx, model, &key, request).await.map_err(|error| {

@@ -96,7 +96,7 @@ impl Prompt {
         request.identity = cx.identity(key);
         let request = &*request;
         // Who answers is no part of it: a run may go on with another model without asking again what was answered.
-        let messages = Compared(&request.messages);
+        let messages = Compared { messages: &request.messages, veil: &|text| cx.veiled(text) };
         let asked = (messages, &request.settings, &request.reply_schema, &request.tools, &request.tool_choice);
         let reply: Reply = cx
             .call(key, &asked, || async {
