@@ -12,7 +12,7 @@ use crate::engine::conformance::{Expected, codes, runs_to};
 use crate::support::{Web, registry, repository};
 
 /// The documents, each with what it comes to: JSON has that in a file beside it.
-fn documents() -> Vec<(PathBuf, String, String)> {
+pub(crate) fn documents() -> Vec<(PathBuf, String, String)> {
     let folder = std::fs::read_dir(repository("tests/agentspec")).unwrap();
     let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -43,7 +43,7 @@ fn environment(name: &str) -> Option<String> {
     (name == "GIVEN_API_KEY").then(|| "from the environment".to_owned())
 }
 
-fn read(path: &Path, text: &str) -> Result<Imported, Diagnostics> {
+pub(crate) fn read(path: &Path, text: &str) -> Result<Imported, Diagnostics> {
     assert!(is_agent_spec(text.as_bytes()), "the dialect is not told");
     let options = ImportOptions {
         source: path.file_name().unwrap().to_string_lossy().into_owned(),

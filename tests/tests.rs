@@ -19,6 +19,8 @@ mod crash;
 mod durable;
 /// The engine by itself: its rules, its journal, its order.
 mod engine;
+/// Flows that become documents of Agent Spec, and come back.
+mod export;
 /// Step types of one's own.
 mod extending;
 /// Flows run for a program in another language.

@@ -327,6 +327,8 @@ pub(crate) enum Command {
         #[arg(long, default_value = "mermaid", value_name = "FORMAT")]
         format: GraphFormat,
     },
+    /// Make an Agent Spec document of a flow, which other programs run.
+    Export(ExportArgs),
     /// List the step types, or show one: its keys, ports, branches and an example.
     Steps {
         /// The step type.
@@ -354,6 +356,43 @@ pub(crate) enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// A flow that becomes a document.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The flow; `-` reads it from standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// How the document is written.
+    #[arg(long, default_value = "yaml", value_name = "FORMAT")]
+    pub(crate) format: DocumentFormat,
+    /// The version that the document says [default: the lowest that has all that it holds].
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) agentspec_version: Option<String>,
+    /// Carry steps that such documents do not have as components that flowrun alone reads.
+    #[arg(long)]
+    pub(crate) keep_custom: bool,
+    /// Where the document goes, in place of standard output.
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+    /// The folder that the flow's paths are relative to [default: its own].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base_dir: Option<PathBuf>,
+    /// Also read below this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) allow_path: Vec<PathBuf>,
+    /// Components that an Agent Spec document refers to, and its sensitive values.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) components: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum DocumentFormat {
+    /// YAML.
+    Yaml,
+    /// JSON.
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]

@@ -48,6 +48,8 @@ pub(crate) const CODES: &[(&str, &str, &str)] = &[
 
 /// A flow, and where it comes from.
 pub(crate) struct Loaded {
+    /// The flow as it was written.
+    pub(crate) spec: FlowSpec,
     pub(crate) compiled: Compiled,
     pub(crate) warnings: Diagnostics,
     /// The file as it was named.
@@ -113,7 +115,7 @@ pub(crate) fn load_text(
         value
     };
     let read = if flowrun_agentspec::is_agent_spec(text) {
-        agent_spec(registry, name, text, around, &environment)?
+        agent_spec(registry, name, text, &folder, around, &environment)?
     } else if !around.components.is_empty() || around.given.is_some() {
         let message = format!("components belong to an Agent Spec document, and `{name}` is none");
         return Err(Stop::usage(message));
@@ -143,7 +145,8 @@ pub(crate) fn load_text(
         environment: asked.into_inner().into_iter().filter(|(v, _)| !read.secrets.contains(v)).collect(),
         secrets: read.secrets.into_iter().collect(),
     };
-    Ok(Loaded { compiled, warnings: warnings.sorted(), name: name.to_owned(), folder, digest, record })
+    let (spec, warnings) = (read.spec, warnings.sorted());
+    Ok(Loaded { spec, compiled, warnings, name: name.to_owned(), folder, digest, record })
 }
 
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -164,6 +167,7 @@ fn agent_spec(
     registry: &Registry,
     name: &str,
     text: &[u8],
+    folder: &Path,
     around: Around<'_>,
     env: Env<'_>,
 ) -> Result<Text, Stop> {
@@ -171,7 +175,8 @@ fn agent_spec(
     components.extend(around.given.map(|(name, text)| (name.to_owned(), text.to_vec())));
     let has_tool = |name: &str| registry.tool(name).is_some();
     let options = ImportOptions { source: name.to_owned(), components, has_tool: &has_tool, env: &env };
-    let imported = flowrun_agentspec::import(text, &options).map_err(Stop::Diagnostics)?;
+    let mut imported = flowrun_agentspec::import(text, &options).map_err(Stop::Diagnostics)?;
+    folder.clone_into(&mut imported.spec.folder);
     // Such files are where sensitive values stand.
     let files = options
         .components

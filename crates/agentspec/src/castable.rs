@@ -10,6 +10,10 @@ pub(crate) struct Shape {
     pub(crate) form: Form,
     /// The only values allowed.
     pub(crate) one_of: Option<Vec<Value>>,
+    /// The smallest number allowed.
+    pub(crate) minimum: Option<f64>,
+    /// The largest number allowed.
+    pub(crate) maximum: Option<f64>,
 }
 
 /// The form of a type.
@@ -41,7 +45,7 @@ pub(crate) enum Others {
 
 impl From<Form> for Shape {
     fn from(form: Form) -> Self {
-        Self { form, one_of: None }
+        Self { form, one_of: None, minimum: None, maximum: None }
     }
 }
 
@@ -101,6 +105,8 @@ impl Shape {
         if self.one_of.is_some() {
             found.one_of.clone_from(&self.one_of);
         }
+        found.minimum = self.minimum;
+        found.maximum = self.maximum;
         found
     }
 

@@ -103,6 +103,15 @@ codes! {
     /// A component that has no counterpart here.
     UNSUPPORTED = "E0440", "not supported here",
         "The component is part of Agent Spec or of WayFlow, or of somebody's plugin, and this program has nothing that does what it says. It is refused, so that a flow never runs without what it asks for.";
+    /// A step that no document has.
+    OWN_STEP = "E0450", "a step that Agent Spec does not have",
+        "Neither Agent Spec nor WayFlow has a component that does what the step does, so the flow cannot become a document that others run. `flowrun export --keep-custom` carries such steps as components that flowrun alone reads.";
+    /// Something that no document says.
+    UNSAID = "E0451", "something that no document can say",
+        "The flow has something for which there is neither a field nor an edge, and that cannot stand in metadata either: a port with a name that no property can have, flows in parallel that take one name as two types, or a setting that is read from several steps while the flow runs.";
+    /// A version that is too old for what the document holds.
+    TOO_OLD = "E0452", "a version that is too old",
+        "The document holds something that came with a later version of Agent Spec than the one that was asked for. Without `--agentspec-version` it says the lowest one that suffices.";
     /// The version is not known.
     UNKNOWN_VERSION = "W0401", "a version that is not known",
         "The document is read like one of the latest version that is known. What is new in its own may be missing.";
@@ -118,6 +127,9 @@ codes! {
     /// An exception that nothing here raises.
     NO_SUCH_EXCEPTION = "W0405", "an exception that nothing raises here",
         "A key of `except_on` is the class of an error as a tool says it, such as `ValueError`, or a code such as `model.truncated`. This is neither, so that its branch is never taken; `catch_all_exceptions` catches every error.";
+    /// A sensitive value that does not stand in the document.
+    LEFT_OUT = "W0410", "a sensitive value was left out",
+        "A document holds no keys and passwords: a reference stands in the place of each. Where the document is run, the value comes from a file given by `--components`, or from the environment variable that the message names.";
     /// A node that is never reached.
     UNREACHED = "W0406", "a node that is never reached",
         "No way from the start leads to the node. It is left out.";

@@ -39,6 +39,11 @@ impl Config {
         self
     }
 
+    /// Takes a key out.
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.entries.retain(|entry| *entry.key != *key);
+    }
+
     pub(crate) fn finish(self) -> Node {
         Node::new(NodeKind::Map(self.entries), self.span)
     }

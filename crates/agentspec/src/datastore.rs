@@ -46,7 +46,7 @@ impl<'a> Importer<'a> {
             }
         }
         for entry in c.own("config").and_then(flowrun_core::node::Node::entries).unwrap_or_default() {
-            config.put(&entry.key, entry.value.clone());
+            config.put(&entry.key, self.own_value(&entry.value));
         }
         if c.entry("datastore_schema").is_none() {
             self.doc.missing(c, "datastore_schema");

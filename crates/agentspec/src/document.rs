@@ -228,7 +228,7 @@ pub(crate) struct Secret {
 }
 
 /// The environment variable that gives what is referred to as `id`.
-fn variable_of(id: &str) -> String {
+pub(crate) fn variable_of(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
@@ -251,7 +251,7 @@ const SENSITIVE: &[&str] = &[
 ];
 
 fn is_sensitive(id: &str) -> bool {
-    id.rsplit_once('.').is_some_and(|(_, field)| SENSITIVE.contains(&field))
+    id.rsplit_once('.').is_some_and(|(_, field)| SENSITIVE.contains(&field) || flowrun_yaml::is_secret_key(field))
 }
 
 /// Such ids are too much alike for one to be proposed in another's place.

@@ -10,12 +10,14 @@ mod component;
 mod config;
 mod datastore;
 mod document;
+mod export;
 mod flow;
 mod import;
 mod json;
 mod model;
 mod names;
 mod nodes;
+mod own;
 mod property;
 mod texts;
 mod wires;
@@ -26,6 +28,7 @@ use flowrun_core::diagnostics::{Diagnostics, Source};
 use flowrun_core::spec::FlowSpec;
 
 pub use codes::CODES;
+pub use export::{ExportOptions, Exported, export, to_json, to_yaml};
 
 /// How a document is read.
 #[derive(Clone)]

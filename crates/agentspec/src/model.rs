@@ -19,7 +19,7 @@ const COMPATIBLE: &[&str] =
     &["openai", "openai_compatible", "openai-compatible", "vllm", "ollama", "meta", "other"];
 
 /// Settings of a generation that a model has keys for.
-const SETTINGS: &[&str] =
+pub(crate) const SETTINGS: &[&str] =
     &["max_tokens", "temperature", "top_p", "stop", "frequency_penalty", "presence_penalty", "seed"];
 
 impl<'a> Importer<'a> {
@@ -94,7 +94,7 @@ impl<'a> Importer<'a> {
             config.set_at("timeout", seconds, c.span_of("retry_policy"));
         }
         for entry in c.own("config").and_then(Node::entries).unwrap_or_default() {
-            config.put(&entry.key, entry.value.clone());
+            config.put(&entry.key, self.own_value(&entry.value));
         }
         Some(config.finish())
     }
@@ -142,7 +142,7 @@ impl<'a> Importer<'a> {
 }
 
 /// The address of an endpoint up to its version: exporters leave scheme and path out.
-fn base_url(url: &str) -> String {
+pub(crate) fn base_url(url: &str) -> String {
     let url = url.trim().trim_end_matches('/');
     let url = url.strip_suffix("/chat/completions").unwrap_or(url);
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };

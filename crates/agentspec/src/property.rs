@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use flowrun_core::cast::cast;
+use flowrun_core::cast::{cast, parse_scalar};
 use flowrun_core::diagnostics::{Diagnostic, Span};
 use flowrun_core::node::{Node, NodeKind};
 use flowrun_core::types::Type;
@@ -17,11 +17,14 @@ use crate::document::{Document, first_line};
 /// Types within types, at most.
 const DEEPEST: usize = 32;
 
+/// The key by which a property says that its value is kept nowhere and shown to nobody.
+pub(crate) const SECRET: &str = "x-flowrun-secret";
+
 /// Members of a union, at most.
 const MOST_MEMBERS: usize = 100;
 
 /// Characters that no title has.
-const FORBIDDEN: &[char] = &['.', ',', '{', '}', ' ', '\n', '\'', '"'];
+pub(crate) const FORBIDDEN: &[char] = &['.', ',', '{', '}', ' ', '\n', '\'', '"'];
 
 /// A port, a variable or a column.
 #[derive(Clone, Debug)]
@@ -30,13 +33,22 @@ pub(crate) struct Property {
     pub(crate) shape: Shape,
     pub(crate) default: Option<Value>,
     pub(crate) description: Option<String>,
+    /// Whether it says, by a key of our own, that its value is kept nowhere and shown to nobody.
+    pub(crate) secret: bool,
     pub(crate) span: Span,
 }
 
 impl Property {
     /// One that no document writes.
     pub(crate) fn new(title: &str, shape: Shape, span: &Span) -> Self {
-        Self { title: title.to_owned(), shape, default: None, description: None, span: span.clone() }
+        Self {
+            title: title.to_owned(),
+            shape,
+            default: None,
+            description: None,
+            secret: false,
+            span: span.clone(),
+        }
     }
 
     #[must_use]
@@ -104,6 +116,13 @@ impl<'a> Document<'a> {
                 if value.is_null() {
                     shape = shape.or_null();
                 }
+                // What JSON has no type for is written as a text.
+                let value = match value.as_str() {
+                    Some(text) => {
+                        parse_scalar(text, &shape.to_type().without_null().kind).ok().flatten().unwrap_or(value)
+                    }
+                    None => value,
+                };
                 let fitted = Some(value).filter(|v| fits(v, &shape)).and_then(|v| cast(v, &loose(&shape)).ok());
                 if fitted.is_none() {
                     let message = format!("the default of `{title}` is no {}", shape.to_type());
@@ -113,7 +132,8 @@ impl<'a> Document<'a> {
             }
         };
         let description = node.get("description").and_then(Node::as_str).map(str::to_owned);
-        Some(Property { title: title.to_owned(), shape, default, description, span: span.clone() })
+        let secret = node.get(SECRET).is_some_and(|said| said.kind == NodeKind::Bool(true));
+        Some(Property { title: title.to_owned(), shape, default, description, secret, span: span.clone() })
     }
 
     /// What a JSON schema says.
@@ -151,6 +171,9 @@ impl<'a> Document<'a> {
         if let Some(values) = node.get("enum").and_then(Node::items).filter(|items| !items.is_empty()) {
             shape.one_of = Some(values.iter().map(Node::to_value).collect());
         }
+        let bound = |key: &str| node.get(key).and_then(|bound| bound.to_value().as_f64());
+        shape.minimum = bound("minimum");
+        shape.maximum = bound("maximum");
         Some(shape)
     }
 

@@ -30,10 +30,7 @@ impl Holes {
         if let Some(hole) = self.found.iter().find(|hole| hole.name == name) {
             return hole.variable.clone();
         }
-        let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && !KEYWORDS.contains(&name);
-        let variable = if plain { name.to_owned() } else { format!("hole_{}_", self.found.len()) };
+        let variable = if is_plain(name) { name.to_owned() } else { format!("hole_{}_", self.found.len()) };
         self.found.push(Hole { variable: variable.clone(), name: name.to_owned() });
         variable
     }
@@ -66,6 +63,41 @@ pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     literal(&mut out, text, true);
     out
+}
+
+/// A Jinja text as one of a core node that renders alike: one of holes alone. Nothing where it does more.
+pub(crate) fn core(text: &str) -> Option<String> {
+    // Jinja drops a line break at the end.
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let mut rest = text;
+    let is_literal = |part: &str| !["{{", "{%", "{#"].iter().any(|mark| part.contains(mark));
+    while let Some((before, name, after)) = next_hole(rest) {
+        // A brace before a hole would be read with it.
+        if !is_literal(before) || before.ends_with('{') || !is_plain(name) {
+            return None;
+        }
+        rest = after;
+    }
+    is_literal(rest).then(|| text.to_owned())
+}
+
+/// A text that is the branch which conditions take: the first one that is true.
+pub(crate) fn conditions(all: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    for (n, (branch, condition)) in all.iter().enumerate() {
+        let word = if n == 0 { "if" } else { "elif" };
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{{% {word} {condition} %}}{}", escaped(branch));
+    }
+    out.push_str("{% else %}default{% endif %}");
+    out
+}
+
+/// Whether a name of a hole is one of a variable.
+fn is_plain(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !KEYWORDS.contains(&name)
 }
 
 /// What stands before the next hole, its name, and what follows.
@@ -159,6 +191,23 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(rendered(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_holes_alone_goes_back() {
+        for (text, back) in [
+            ("a {{x}} b {{ y }}\n", Some("a {{x}} b {{ y }}")),
+            ("plain {x} 5%", Some("plain {x} 5%")),
+            ("{{ x|upper }}", None),
+            ("{{ a.b }}", None),
+            ("{% if a %}{{ a }}{% endif %}", None),
+            ("{# note #}{{ a }}", None),
+            ("{{- a }}", None),
+            ("{{ true }}", None),
+            ("{{{ a }}}", None),
+        ] {
+            assert_eq!(core(text).as_deref(), back, "{text}");
         }
     }
 

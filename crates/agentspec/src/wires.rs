@@ -20,7 +20,8 @@ use crate::document::first_line;
 use crate::flow::{Data, Draught, Inner, Member, Origin, Role};
 use crate::import::{Importer, named};
 use crate::names::Names;
-use crate::nodes::{Draft, NEXT};
+use crate::nodes::{Draft, NEXT, Taken};
+use crate::own::Dissolved;
 use crate::property::{Property, find};
 
 /// A context provider of a flow.
@@ -99,16 +100,18 @@ impl<'a> Importer<'a> {
         let mut wirer = Wirer::new(self, draught, start, first, names);
         wirer.finish_maps();
         let steps = wirer.steps();
+        let given = wirer.outputs();
         let Wirer { draught, live, .. } = wirer;
         let Draught { c, members, providers, variables, data, outputs, .. } = draught;
         if self.doc.has_errors() {
             return None;
         }
+        let top = self.open.borrow().len() == 1;
         let spec = FlowSpec {
             name: named(&name, c),
             description: c.description(),
-            inputs: Some(inputs.iter().map(input_spec).collect()),
-            outputs: Some(outputs.iter().map(output_spec).collect()),
+            inputs: Some(inputs.iter().map(|input| input_spec(input, top)).collect()),
+            outputs: Some(given),
             variables: variables.iter().map(variable_spec).collect(),
             context: providers.into_iter().map(context_spec).collect(),
             limits: own_limits(c),
@@ -149,13 +152,13 @@ fn own_seed(c: Component<'_>) -> Option<Spanned<Reference>> {
     Some(Spanned::new(Reference::parse(node.as_str()?), node.span.clone()))
 }
 
-fn input_spec(input: &Property) -> InputSpec {
+fn input_spec(input: &Property, top: bool) -> InputSpec {
     InputSpec {
         name: Spanned::new(input.title.clone(), input.span.clone()),
         value_type: input.shape.to_type(),
         default: input.default.clone(),
         description: input.description.clone(),
-        secret: false,
+        secret: top && input.secret,
     }
 }
 
@@ -194,6 +197,7 @@ struct Wirer<'i, 'a> {
     /// The step through which a node is entered, where it is not its own.
     entries: HashMap<usize, String>,
     live: Vec<String>,
+    dissolved: Dissolved,
 }
 
 impl<'i, 'a> Wirer<'i, 'a> {
@@ -204,7 +208,15 @@ impl<'i, 'a> Wirer<'i, 'a> {
         first: usize,
         names: &'i mut Names,
     ) -> Self {
-        let order = reached(&draught, first);
+        let mut order = reached(&draught, first);
+        let leads: HashMap<(usize, String), usize> =
+            draught.control.iter().map(|e| ((e.from, e.branch.clone()), e.to)).collect();
+        let dissolved = Dissolved::find(&draught, &order, &leads);
+        // The first node that is a step stands first.
+        let first = dissolved.through(first, &leads);
+        if let Some(place) = order.iter().position(|n| *n == first) {
+            order[..=place].rotate_right(1);
+        }
         let known: HashSet<usize> = order.iter().copied().collect();
         for (n, member) in draught.members.iter().enumerate().filter(|(n, _)| *n != start && !known.contains(n)) {
             let message = format!("no way leads to `{}`; it is left out", member.c.name());
@@ -235,8 +247,7 @@ impl<'i, 'a> Wirer<'i, 'a> {
                 live.push(end.branches[0].clone());
             }
         }
-        let leads = draught.control.iter().map(|e| ((e.from, e.branch.clone()), e.to)).collect();
-        Self { importer, draught, order, leads, feeds, open_end: None, names, entries, live }
+        Self { importer, draught, order, leads, feeds, open_end: None, names, entries, live, dissolved }
     }
 
     /// The shapes that reach an input.
@@ -271,6 +282,7 @@ impl<'i, 'a> Wirer<'i, 'a> {
         for n in self.order.clone() {
             match self.draught.members[n].role {
                 Role::Start => {}
+                _ if self.dissolved.is(n) => {}
                 Role::End => steps.push(self.end(n)),
                 Role::Step => self.step(n, &mut steps),
             }
@@ -296,9 +308,30 @@ impl<'i, 'a> Wirer<'i, 'a> {
             steps.push(self.fields(n, entry, &node, &fields, &member.name));
             spec.with = fields.iter().map(|name| from_fields(entry, name, &span)).collect();
         }
+        // A node that computes which branch is taken has the inputs of the step.
+        let computed = self.dissolved.conditions.iter().find(|(_, of)| **of == n).map(|(from, _)| *from);
+        let source = computed.unwrap_or(n);
+        if let Some(computing) = computed.and_then(|from| self.draught.members[from].draft.as_ref()) {
+            draft.inputs = computing.inputs.iter().map(Taken::clone).collect();
+            draft.config.remove("cases");
+        } else if draft.step_type == "branch" {
+            draft.config.remove("when");
+        }
+        let own = self.importer.own_inputs(&self.draught.members, n);
+        for name in own.iter().filter(|name| !draft.inputs.iter().any(|taken| taken.step == **name)) {
+            if let Some(wire) = self.importer.own_wire(&self.draught.members, n, name) {
+                spec.with.push((Spanned::new((*name).to_owned(), wire.span.clone()), wire));
+            }
+        }
+        let ports = &self.draught.members[source].inputs;
         for taken in &draft.inputs {
-            let Some(port) = find(&member.inputs, &taken.node) else { continue };
-            if let Some(wire) = self.wire(n, &taken.step, port) {
+            let Some(port) = find(ports, &taken.node) else { continue };
+            let wire = if own.contains(&taken.step.as_str()) {
+                self.importer.own_wire(&self.draught.members, n, &taken.step)
+            } else {
+                self.wire(source, &taken.step, port)
+            };
+            if let Some(wire) = wire {
                 spec.with.push((Spanned::new(taken.step.clone(), port.span.clone()), wire));
             }
             let value_type = (taken.typed && !port.shape.is_any()).then(|| port.shape.to_type());
@@ -388,6 +421,9 @@ impl<'i, 'a> Wirer<'i, 'a> {
             Origin::Node(n) if self.draught.members[n].role == Role::Start => {
                 Reference::Input(edge.output.clone())
             }
+            Origin::Node(n) if let Some(variable) = self.dissolved.reads.get(&n) => {
+                Reference::Variable(variable.clone())
+            }
             Origin::Node(n) => {
                 Reference::Output { step: self.draught.members[n].name.clone(), name: edge.output.clone() }
             }
@@ -403,13 +439,13 @@ impl<'i, 'a> Wirer<'i, 'a> {
         all.extend(draft.more.iter().filter(|b| !all.contains(b)).cloned().collect::<Vec<_>>());
         let mut targets = Vec::with_capacity(all.len());
         for branch in all {
+            let name = |n: usize| self.entries.get(&n).unwrap_or(&self.draught.members[n].name).clone();
             let target = match self.leads.get(&(n, branch.clone())) {
-                Some(to) => self.entries.get(to).unwrap_or(&self.draught.members[*to].name).clone(),
-                None => self.open_branch(n, &branch),
+                Some(to) => self.dissolved.target(*to, &self.leads, &span, &name),
+                None => Target::Step(Spanned::new(self.open_branch(n, &branch), span.clone())),
             };
             let step =
                 draft.branches.iter().find(|r| r.node == branch).map_or(branch.as_str(), |r| r.step.as_str());
-            let target = Target::Step(Spanned::new(target, span.clone()));
             targets.push((Spanned::new(step.to_owned(), span.clone()), target));
         }
         match targets.as_slice() {
@@ -443,6 +479,27 @@ impl<'i, 'a> Wirer<'i, 'a> {
         self.open_end.get_or_insert_with(|| self.names.unique("end of the flow")).clone()
     }
 
+    /// What the flow gives: what the end that was reached gave under a name, or what is there at the last edges.
+    fn outputs(&self) -> Vec<OutputSpec> {
+        let Some(end) = self.dissolved.end else {
+            return self.draught.outputs.iter().map(output_spec).collect();
+        };
+        let mut all = Vec::with_capacity(self.draught.outputs.len());
+        for output in &self.draught.outputs {
+            let own = find(&self.draught.members[end].inputs, &output.title).unwrap_or(output);
+            let default = own.default.clone().or_else(|| output.default.clone());
+            let port = Property { default, ..own.clone() };
+            let by_itself = self.importer.own_wire(&self.draught.members, end, &output.title);
+            match by_itself.or_else(|| self.wire(end, &output.title, &port)) {
+                Some(wire) => {
+                    all.push(OutputSpec { name: Spanned::new(output.title.clone(), output.span.clone()), wire });
+                }
+                None => all.push(output_spec(output)),
+            }
+        }
+        all
+    }
+
     /// A step that ends the flow and gives its outputs.
     fn end(&self, n: usize) -> StepSpec {
         let member = &self.draught.members[n];
@@ -454,7 +511,9 @@ impl<'i, 'a> Wirer<'i, 'a> {
             let default = own.and_then(|p| p.default.clone()).or_else(|| output.default.clone());
             let port = Property { default: default.clone(), ..own.unwrap_or(output).clone() };
             let name = Spanned::new(output.title.clone(), port.span.clone());
+            let by_itself = self.importer.own_wire(&self.draught.members, n, &output.title);
             let wire = match (own, &default) {
+                _ if by_itself.is_some() => by_itself,
                 (Some(_), _) => self.wire(n, &output.title, &port),
                 (None, Some(default)) => Some(constant(default, &port.span)),
                 (None, None) => None,

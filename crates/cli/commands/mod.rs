@@ -4,6 +4,7 @@ mod cache;
 mod check;
 mod completions;
 mod errors;
+mod export;
 mod graph;
 pub(crate) mod host_parts;
 mod init;
@@ -102,6 +103,7 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
             check::check(registry, &files, around, &screen)
         }
         Some(Command::Graph { file, components, format }) => graph::graph(registry, &file, &components, format),
+        Some(Command::Export(args)) => export::export(registry, &args, &screen),
         Some(Command::Steps { name, markdown }) => steps::steps(registry, name.as_deref(), markdown),
         Some(Command::Explain { code }) => errors::explain(code.as_deref()),
         Some(Command::Schema) => schema::schema(registry),

@@ -11,6 +11,7 @@ pub mod diagnostics;
 pub mod error;
 pub mod events;
 pub mod execute;
+pub mod feeds;
 pub mod flow;
 pub mod journal;
 pub mod late;

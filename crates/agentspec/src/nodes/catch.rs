@@ -86,7 +86,8 @@ impl<'a> Importer<'a> {
             defaults.insert(output.title.clone(), default.to_json().unwrap_or_default());
         }
         for own in [NAME, PAYLOAD] {
-            defaults.insert(own.to_owned(), "".into());
+            let default = find(&declared, own).and_then(|p| p.default.as_ref()?.to_json().ok());
+            defaults.insert(own.to_owned(), default.unwrap_or_else(|| "".into()));
         }
         draft.config.set("defaults", Json::Object(defaults));
         if !every && taken.is_empty() {

@@ -173,7 +173,12 @@ impl<'a> Importer<'a> {
         draft.config.set("flow", inner.name.as_str());
         draft.config.put("until", text(condition, &until.span));
         draft.config.set_at("max_trials", Json::from(trials), c.span_of("max_num_trials"));
-        draft.takes_all(&inner.inputs);
+        // What tells a trial of the one before comes from the step itself, where our own metadata says so.
+        let by_itself = c.own("gives_trials").is_some();
+        let given =
+            |input: &&Property| by_itself && ["previous", "previous_error"].contains(&input.title.as_str());
+        let taken: Vec<Property> = inner.inputs.iter().filter(|input| !given(input)).cloned().collect();
+        draft.takes_all(&taken);
         draft.ends_of(&inner);
         let mut outputs: Vec<Property> = inner.outputs.iter().filter(|o| o.title != condition).cloned().collect();
         outputs.push(Property::new("retry_step_num_retries", crate::castable::Form::Integer.into(), c.span));

@@ -105,8 +105,10 @@ impl<'a> Importer<'a> {
     fn generated(&self, c: Component<'a>, usual: &str, draft: &mut Draft) -> Vec<Property> {
         let declared = self.doc.properties(c, "outputs");
         let outputs = declared.unwrap_or_else(|| vec![Property::new(usual, Shape::string(), &c.span.clone())]);
+        let own = |key: &str| c.own("config").is_some_and(|config| config.get(key).is_some());
         match outputs.as_slice() {
-            [only] if only.shape == Shape::string() => {
+            _ if own("fields") => {}
+            [only] if only.shape == Shape::string() || own("output_schema") => {
                 draft.gives(OUTPUT, &only.title);
             }
             [] => {}

@@ -11,9 +11,9 @@ use crate::import::Importer;
 use crate::property::{Property, find};
 
 /// How many items a parallel map runs at once where it does not say.
-const AT_ONCE: i64 = 20;
+pub(crate) const AT_ONCE: i64 = 20;
 
-const ITERATED: &str = "iterated_input";
+pub(crate) const ITERATED: &str = "iterated_input";
 const REDUCERS: &[&str] = &["append", "sum", "average", "max", "min"];
 
 /// What a map runs over, which depends on what is wired to it.
@@ -65,7 +65,14 @@ impl<'a> Importer<'a> {
         if c.kind == "ParallelMapNode" {
             draft.config.set("parallel", AT_ONCE);
         }
-        draft.over = Some(Over::ByType { inner: inner.inputs.clone(), nothing });
+        match c.own("over").and_then(flowrun_core::node::Node::items) {
+            Some(names) => {
+                let names = names.iter().filter_map(flowrun_core::node::Node::as_str);
+                let over: Map<String, Json> = names.map(|name| (name.to_owned(), Json::Null)).collect();
+                draft.config.set("over", Json::Object(over));
+            }
+            None => draft.over = Some(Over::ByType { inner: inner.inputs.clone(), nothing }),
+        }
         Some(Reading::new(inputs, outputs, draft))
     }
 
@@ -229,7 +236,7 @@ impl<'a> Importer<'a> {
 }
 
 /// Whether what comes is taken apart for a flow that takes `wanted`.
-fn is_iterated(coming: &Shape, wanted: &Shape) -> bool {
+pub(crate) fn is_iterated(coming: &Shape, wanted: &Shape) -> bool {
     if let Form::Union(members) = &coming.form {
         return members.iter().any(|member| is_iterated(member, wanted));
     }

@@ -2,6 +2,7 @@
 
 mod catch;
 mod control;
+mod custom;
 mod data;
 mod http;
 mod llm;
@@ -24,7 +25,10 @@ use crate::flow::Inner;
 use crate::import::Importer;
 use crate::property::{Property, find};
 
-pub(crate) use map::Over;
+pub(crate) use map::{AT_ONCE, ITERATED, Over, is_iterated};
+pub(crate) use stores::BOUND;
+pub(crate) use talk::{ROLES, SPEAKERS};
+pub(crate) use texts::{FLAGS, constant_shape};
 
 /// The branch of a node that has no others.
 pub(crate) const NEXT: &str = "next";
@@ -57,6 +61,7 @@ pub(crate) struct Draft {
 }
 
 /// An input of a step.
+#[derive(Clone)]
 pub(crate) struct Taken {
     /// The step's name for it.
     pub(crate) step: String,
@@ -231,6 +236,7 @@ fn reader<'a>(kind: &str) -> Option<(Reader<'a>, &'static [&'static str], bool)>
         "PluginDatastoreUpdateNode" => (Importer::update_node, stores::FIELDS, true),
         "PluginDatastoreDeleteNode" => (Importer::delete_node, stores::FIELDS, true),
         "PluginDatastoreQueryNode" => (Importer::query_node, stores::FIELDS, true),
+        crate::export::CUSTOM_NODE => (Importer::custom_node, custom::FIELDS, false),
         _ => return None,
     })
 }
@@ -251,9 +257,19 @@ impl<'a> Importer<'a> {
         }
         self.declare_ports(c, &mut reading);
         self.check_branches(c, &reading.branches);
+        // Outputs of the step whose names can be no titles.
+        for entry in c.own("titles").and_then(Node::entries).unwrap_or_default() {
+            if let Some(title) = entry.value.as_str() {
+                reading.draft.outputs.retain(|renamed| renamed.node != title);
+                reading.draft.gives(&entry.key, title);
+            }
+        }
         // What no field of the component can say is kept beside them.
         for entry in c.own("config").and_then(Node::entries).unwrap_or_default() {
-            reading.draft.config.put(&entry.key, entry.value.clone());
+            reading.draft.config.put(&entry.key, self.own_value(&entry.value));
+        }
+        for key in c.own("without").and_then(Node::items).unwrap_or_default().iter().filter_map(Node::as_str) {
+            reading.draft.config.remove(key);
         }
         Some(reading)
     }

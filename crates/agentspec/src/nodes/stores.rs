@@ -22,7 +22,7 @@ pub(super) const FIELDS: &[&str] = &[
     "RESULT",
 ];
 
-const BOUND: &str = "bind_variables";
+pub(crate) const BOUND: &str = "bind_variables";
 
 impl<'a> Importer<'a> {
     /// The datastore, the collection and the condition of a node, and the inputs that their texts read.
@@ -105,7 +105,10 @@ impl<'a> Importer<'a> {
         let mut draft = Draft::new("datastore_query", c);
         draft.config.set_at("datastore", store, c.span_of("datastore"));
         draft.config.put("query", query.clone());
-        draft.fields_of = Some((BOUND.to_owned(), bound_names(written)));
+        // Where our own metadata says what each value is, there is no object to take apart.
+        if c.own("with").is_none() {
+            draft.fields_of = Some((BOUND.to_owned(), bound_names(written)));
+        }
         let inputs = vec![Property::new(BOUND, Shape::object(), c.span)];
         let outputs = vec![Property::new("result", Shape::array(Shape::object()), c.span)];
         Some(Reading::new(inputs, outputs, draft))

@@ -19,11 +19,11 @@ const SAID: &str = "output_message";
 const HISTORY: &str = "chat_history";
 
 /// Whose message it is, in `WayFlow` and here.
-const SPEAKERS: &[(&str, &str)] =
+pub(crate) const SPEAKERS: &[(&str, &str)] =
     &[("AGENT", "agent"), ("SYSTEM", "system"), ("THOUGHT", "thought"), ("DISPLAY_ONLY", "display_only")];
 
 /// Messages that a history may hold, in `WayFlow` and here.
-const ROLES: &[(&str, &str)] = &[
+pub(crate) const ROLES: &[(&str, &str)] = &[
     ("USER", "user"),
     ("AGENT", "agent"),
     ("SYSTEM", "system"),

@@ -18,7 +18,7 @@ const TEXT: &str = "text";
 const OUTPUT: &str = "output";
 
 /// Flags of a regular expression: their bits in Python, and their names here.
-const FLAGS: &[(i64, &str)] = &[(2, "ignore_case"), (8, "multiline"), (16, "dotall"), (64, "verbose")];
+pub(crate) const FLAGS: &[(i64, &str)] = &[(2, "ignore_case"), (8, "multiline"), (16, "dotall"), (64, "verbose")];
 /// Flags that change nothing: texts are Unicode anyway.
 const IDLE_FLAGS: i64 = 32;
 
@@ -148,6 +148,13 @@ impl<'a> Importer<'a> {
         }
         draft.config.put("choices", mapping(choices, c.span_of("next_branches")));
         draft.config.set("otherwise", "default");
+        if c.own("without")
+            .and_then(Node::items)
+            .is_some_and(|keys| keys.iter().any(|k| k.as_str() == Some("otherwise")))
+        {
+            // A reply without a clear choice is an error.
+            draft.dead.push("default".to_owned());
+        }
         super::control::add(&mut branches, ["default".to_owned()]);
         let tokens = self.doc.whole(c, "num_tokens", 1, i64::from(u32::MAX)).unwrap_or(7);
         draft.config.set_at("max_tokens", tokens, c.span_of("num_tokens"));
@@ -161,6 +168,9 @@ impl<'a> Importer<'a> {
                 inputs = vec![Property::new("input", Shape::string(), c.span)];
                 draft.takes_typed("input", "input");
             } else {
+                // The choices are no input of the step.
+                inputs.retain(|input| input.title != "choices");
+                draft.inputs.retain(|taken| taken.node != "choices");
                 draft.config.put("template", template.clone());
             }
         } else {

@@ -30,7 +30,7 @@ impl<'a> Importer<'a> {
 
     /// The name of the tool that a component is here, with what it takes and gives.
     pub(crate) fn tool(&self, c: Component<'a>) -> Option<(String, Vec<Property>, Vec<Property>)> {
-        if self.doc.flag(c, "requires_confirmation", false) {
+        if self.doc.flag(c, "requires_confirmation", false) && c.own("confirm").is_none() {
             self.unsupported_value(c, "requires_confirmation", "true");
             return None;
         }
@@ -67,7 +67,12 @@ impl<'a> Importer<'a> {
         };
         let mut rest = Config::new(&first_line(c.name_span()));
         for entry in config.entries().unwrap_or_default().iter().filter(|e| &*e.key != "type") {
-            rest.put(&entry.key, entry.value.clone());
+            rest.put(&entry.key, self.own_value(&entry.value));
+        }
+        if let Some(flow) = c.own("flow") {
+            let inner =
+                self.doc.component(flow, "flow", &crate::component::FLOWS).and_then(|flow| self.flow(flow))?;
+            rest.set("flow", inner.name.as_str());
         }
         let name = self.define_tool(c, kind, rest, &inputs, Some(&outputs));
         Some((name, inputs, outputs))
@@ -108,15 +113,18 @@ impl<'a> Importer<'a> {
             return known.clone();
         }
         let name = tools.names.unique(c.name());
+        // Some tools say themselves what they take and give, as our own metadata then tells.
+        let unlisted = c.own("unlisted").and_then(Node::items).unwrap_or_default();
+        let listed = |what: &str| !unlisted.iter().any(|item| item.as_str() == Some(what));
         tools.known.insert(c.identity(), Some(name.clone()));
         tools.specs.push(ToolSpec {
             name: Spanned::new(name.clone(), first_line(c.name_span())),
             kind: Spanned::new(kind.to_owned(), first_line(c.span)),
             description: c.description(),
-            arguments: Some(inputs.iter().map(port).collect()),
-            results: outputs.map(|outputs| outputs.iter().map(port).collect()),
-            idempotent: None,
-            confirm: None,
+            arguments: listed("arguments").then(|| inputs.iter().map(port).collect()),
+            results: outputs.filter(|_| listed("results")).map(|outputs| outputs.iter().map(port).collect()),
+            idempotent: c.own("idempotent").map(|said| said.to_value().is_truthy()),
+            confirm: c.own("confirm").map(|said| said.to_value().is_truthy()),
             config: config.finish(),
             span: first_line(c.name_span()),
         });

@@ -201,6 +201,7 @@ impl Wirer<'_> {
         match &wire.kind {
             WireKind::Reference(r) => self.reference(n, r, port, span),
             WireKind::Latest(all) => self.latest(n, all, port, span),
+            WireKind::LatestOr(all, name) => self.latest_or(n, all, name, port, span),
             WireKind::Value(value) => {
                 let from = match crate::cast::cast(value.clone(), &port.value_type) {
                     Ok(value) => From::Constant(value),
@@ -215,7 +216,7 @@ impl Wirer<'_> {
         }
     }
 
-    fn latest(
+    pub(super) fn latest(
         &mut self,
         n: usize,
         all: &[crate::diagnostics::Spanned<Reference>],
@@ -346,7 +347,7 @@ impl Wirer<'_> {
         Some(source)
     }
 
-    fn check_types(&mut self, n: usize, source: &Source, port: &Port, span: &Span) {
+    pub(super) fn check_types(&mut self, n: usize, source: &Source, port: &Port, span: &Span) {
         let wanted = &port.value_type;
         for (given, by) in &source.types {
             if !castable(given, wanted) {
@@ -475,7 +476,7 @@ impl Wirer<'_> {
             WireKind::Value(value) => {
                 return Some((Port::new(name, Type::any()), From::Constant(value.clone())));
             }
-            WireKind::Latest(all) => {
+            WireKind::Latest(all) | WireKind::LatestOr(all, _) => {
                 let mut keys = Vec::new();
                 for reference in all {
                     if !self.is_produced_value(&reference.value, &reference.span) {

@@ -225,6 +225,9 @@ pub enum WireKind {
     Reference(Reference),
     /// The one of these that was produced last.
     Latest(Vec<Spanned<Reference>>),
+    /// The one of these that was produced last; where none was, what the context gives under a name. Names wire so by
+    /// themselves; this says it of a flow in which they do not.
+    LatestOr(Vec<Spanned<Reference>>, String),
     /// A constant.
     Value(Value),
 }

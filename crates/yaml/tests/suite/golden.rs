@@ -172,6 +172,7 @@ fn wire(wire: &Wire) -> String {
             let names: Vec<_> = references.iter().map(|r| r.value.to_string()).collect();
             format!("latest of {}", names.join(", "))
         }
+        WireKind::LatestOr(..) => unreachable!("no file says that"),
         WireKind::Value(value) => format!("value {value}"),
     }
 }

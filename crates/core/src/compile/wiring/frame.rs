@@ -8,11 +8,12 @@ use crate::cast::cast;
 use crate::compile::codes;
 use crate::compile::context::{Provided, ProvidedKind};
 use crate::compile::{Decoded, place};
-use crate::diagnostics::{Diagnostic, Diagnostics, Span};
+use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
 use crate::flow::From;
 use crate::signature::Port;
 use crate::spec::{FlowSpec, Reference, VariableSpec};
 use crate::types::Type;
+use crate::value::Value;
 
 /// The variables of a flow as ports, each name once and each default of its type.
 pub(super) fn variables(spec: &FlowSpec, found: &mut Diagnostics) -> Vec<Port> {
@@ -154,6 +155,30 @@ impl Wirer<'_> {
                 (From::Slot(slot), Some(value_type.clone()))
             }
         })
+    }
+
+    /// What was produced last of these, else what the context gives.
+    pub(super) fn latest_or(
+        &mut self,
+        n: usize,
+        all: &[Spanned<Reference>],
+        name: &str,
+        port: &Port,
+        span: &Span,
+    ) -> Option<Source> {
+        let Some((otherwise, value_type)) = self.provided(name, port, span) else {
+            let message = format!("the flow has no context provider `{name}`");
+            self.found.push(Diagnostic::error(codes::DANGLING, message, span));
+            return None;
+        };
+        // Where nothing was produced, the context stands in: that is as good as a default.
+        let filled = Port { default: Some(Value::Null), ..port.clone() };
+        let Source { from, producers, .. } = self.latest(n, all, &filled, span)?;
+        let types = value_type.map(|of| (of, format!("context {name}"))).into_iter().collect();
+        let from = From::Either(Box::new(from), Box::new(otherwise));
+        let source = Source { from, types, producers, always: true };
+        self.check_types(n, &source, port, span);
+        Some(source)
     }
 
     /// A list of references takes what was produced last, so all of them have to be produced.
