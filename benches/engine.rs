@@ -17,6 +17,7 @@ use flowrun::core::table::Table;
 use flowrun::core::template::{Extras, Template};
 use flowrun::core::types::Type;
 use flowrun::core::value::Value;
+use flowrun::yaml::{ParseOptions, parse};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -31,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     render(&mut criterion);
     map(&mut criterion);
     compiling(&mut criterion);
+    checking(&mut criterion);
     criterion.final_summary();
 
     let seconds = support::estimates::seconds;
@@ -45,6 +47,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             Number::new(format!("{map}, the command's journal"), million, rate("map/memory_journal")?, "steps/s"),
             Number::new("compile 1,000 steps", Target::Below(50.0), seconds("compile/1000")? * 1e3, "ms"),
             Number::new("compile 10,000 steps", Target::None, seconds("compile/10000")? * 1e3, "ms"),
+            Number::new(
+                "parse and check 1,000 steps",
+                Target::Below(50.0),
+                seconds("check/chain/1000")? * 1e3,
+                "ms",
+            ),
+            Number::new("parse and check 10,000 steps", Target::None, seconds("check/chain/10000")? * 1e3, "ms"),
+            Number::new("the same, wired by name", Target::None, seconds("check/by_name/10000")? * 1e3, "ms"),
         ],
     )?;
     Ok(())
@@ -93,6 +103,46 @@ fn compiling(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// As a person waits for it: from the text of a file.
+fn checking(criterion: &mut Criterion) {
+    let registry = flowrun::standard();
+    let mut group = criterion.benchmark_group("check");
+    group.sample_size(10);
+    for (name, text) in [("chain", chain_in_yaml as fn(u32) -> String), ("by_name", by_name_in_yaml)] {
+        for steps in [1_000, 10_000] {
+            let text = text(steps);
+            group.throughput(Throughput::Elements(steps.into()));
+            group.bench_function(format!("{name}/{steps}"), |b| {
+                b.iter(|| {
+                    let parsed = parse(&text, &ParseOptions::new("flow.yaml", ".")).expect("the text is fine");
+                    compile(&parsed.spec, &registry).expect("the flow is fine")
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn chain_in_yaml(steps: u32) -> String {
+    let before = |n: u32| n.checked_sub(1).map_or("inputs.text".to_owned(), |n| format!("step_{n}.text_{n}"));
+    let step = |n| {
+        let wire = before(n);
+        format!(
+            "  step_{n}: {{ type: template, template: \"{TEXT}\", with: {{ text: {wire} }}, output: text_{n} }}\n"
+        )
+    };
+    let all: Vec<_> = (0..steps).map(step).collect();
+    let last = before(steps);
+    format!("flow: chain\ninputs: {{ text: string }}\noutputs: {{ last: {last} }}\nsteps:\n{}", all.concat())
+}
+
+/// Each step reads what the first one gave, so that its wire leads past all others.
+fn by_name_in_yaml(steps: u32) -> String {
+    let step = |n| format!("  step_{n}: {{ type: template, template: \"{TEXT}\", output: text_{n} }}\n");
+    let all: Vec<_> = (0..steps).map(step).collect();
+    format!("flow: names\nsteps:\n  first: {{ type: constant, values: {{ text: a }} }}\n{}", all.concat())
 }
 
 /// Steps one after the other, each of which puts its text around that of the step before.

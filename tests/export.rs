@@ -56,6 +56,8 @@ fn native(text: &str, folder: &Path) -> Result<Native, Diagnostics> {
 fn environment(variable: &str) -> Option<String> {
     let given = if variable.ends_with("_COOKIES") {
         r#"{"session": "{{ name }}", "theme": "dark"}"#
+    } else if variable.ends_with("_SET_ENV") {
+        r#"{"MODE": "test"}"#
     } else if variable.starts_with("WEATHER") && variable.ends_with("_SENSITIVE_HEADERS") {
         r#"{"Authorization": "Bearer none"}"#
     } else if variable.ends_with("_SENSITIVE_HEADERS") {

@@ -1,6 +1,6 @@
 //! The rules of the house that no lint knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -154,6 +154,20 @@ fn every_flow_runs_offline_and_makes_the_same_again() {
         assert!(!first.is_empty(), "{} wrote nothing", name.display());
         assert!(first == made(), "{} made something else the second time", name.display());
     }
+}
+
+#[test]
+fn every_step_type_is_on_the_tour() {
+    let texts: String =
+        yaml_files("flows/tour").iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let named: BTreeSet<&str> = texts
+        .split("type: ")
+        .skip(1)
+        .map(|rest| rest.split(|c: char| c != '_' && !c.is_ascii_lowercase()).next().unwrap())
+        .collect();
+    let missing: Vec<_> =
+        flowrun::standard().iter().map(|step| step.name).filter(|name| !named.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

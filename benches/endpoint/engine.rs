@@ -1,4 +1,4 @@
-//! flows/justify.yaml, as the command runs it; what counts is its map.
+//! flows/justify.yaml, as the command runs it with `--no-journal`; what counts is its map.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -9,7 +9,7 @@ use flowrun::core::compile::compile;
 use flowrun::core::events::{Event, Observer, Observers};
 use flowrun::core::execute::{Resources, Run, RunOptions, bind, execute};
 use flowrun::core::flow::Compiled;
-use flowrun::core::journal::MemoryJournal;
+use flowrun::core::journal::OnePassJournal;
 use flowrun::core::value::Value;
 use flowrun::llm::{BaseUrl, Binder, Environment, HttpClient, ModelConfig};
 use flowrun::steps::{Files, Models};
@@ -32,7 +32,7 @@ pub(crate) async fn run(url: &str, rows: u32, in_flight: usize) -> Result<Done, 
     let run = Run::new(options)
         .resources(resources)
         .observers(Observers::new().with(timer.clone()))
-        .journal(Arc::new(MemoryJournal::new()));
+        .journal(Arc::new(OnePassJournal::new()));
     let run = Arc::new(run);
     execute(&compiled.flow, inputs, &run).await?.finished()?;
     let took = timer.took().ok_or("the flow has no map")?;

@@ -1,7 +1,7 @@
 //! From a file's name to a compiled flow.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -251,12 +251,13 @@ fn read(file: &Path) -> Result<(String, Vec<u8>), Stop> {
 /// All flows below a flow, itself first, each once.
 pub(crate) fn all_flows(top: &std::sync::Arc<Flow>) -> Vec<std::sync::Arc<Flow>> {
     let mut all = vec![std::sync::Arc::clone(top)];
+    let mut known = HashSet::from([std::sync::Arc::as_ptr(top)]);
     let mut next = 0;
     while next < all.len() {
         let flow = std::sync::Arc::clone(&all[next]);
         let provided = flow.providers.iter().filter_map(|provider| provider.flow());
         for inner in flow.steps.iter().flat_map(FlowStep::inner_flows).chain(provided) {
-            if !all.iter().any(|f| std::sync::Arc::ptr_eq(f, inner)) {
+            if known.insert(std::sync::Arc::as_ptr(inner)) {
                 all.push(std::sync::Arc::clone(inner));
             }
         }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use flowrun::core::address::Address;
 use flowrun::core::error::StepError;
+use flowrun::core::events::Usage;
+use flowrun::core::execute::{Execution, Interrupt, Resources, Run, RunOptions, bind, execute};
 use flowrun::core::journal::{ItemRecord, Journal, MemoryJournal};
 use flowrun::llm::{BaseUrl, Environment};
 use flowrun_mock_llm::{Plan, Rule};
@@ -270,4 +273,43 @@ outputs: { legs: ask.legs }
     }
     let keys: Vec<_> = journal.kept.lock().unwrap().keys().cloned().collect();
     assert_eq!(keys, ["ask#1!repair", "ask#1!reply"]);
+}
+
+/// Stops a run once it has come to a place.
+struct StopsAt(&'static str);
+
+impl Interrupt for StopsAt {
+    fn stops(&self, at: &Address, _: &Usage) -> Option<String> {
+        at.to_string().starts_with(self.0).then(|| format!("it has come to {}", self.0))
+    }
+}
+
+#[test]
+fn an_interrupt_of_ones_own_stops_a_run_at_any_depth_and_it_goes_on_later() {
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let till = Arc::new(Till::default());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let go = |interrupt: Option<StopsAt>| {
+        let flow = compiled(PAYS, &registry()).unwrap().flow;
+        let mut run = Run::new(RunOptions { parallel: Some(1), ..RunOptions::default() })
+            .resources(Resources::new().with(Arc::clone(&till)))
+            .journal(Arc::clone(&journal));
+        if let Some(interrupt) = interrupt {
+            run = run.interrupt(Arc::new(interrupt));
+        }
+        let inputs = bind(&flow, BTreeMap::new()).unwrap();
+        runtime.block_on(execute(&flow, inputs, &Arc::new(run))).unwrap()
+    };
+    let Execution::Interrupted(error) = go(Some(StopsAt("each[1] › again"))) else {
+        panic!("it was not stopped")
+    };
+    assert_eq!(error.message, "it has come to each[1] › again");
+    let paid = till.paid();
+    let Execution::Finished(outputs) = go(None) else { panic!("it did not go on") };
+    assert_eq!(
+        outputs.values.get("hundreds").unwrap().to_json().unwrap(),
+        serde_json::json!([100, 200, 300, 400])
+    );
+    // All that was paid for before is not paid for again: one for `first`, two for each of four items.
+    assert!(paid < 9 && till.paid() == 9, "{paid}, then {}", till.paid());
 }

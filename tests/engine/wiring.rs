@@ -11,7 +11,7 @@ use flowrun::core::spec::{FlowSpec, StepSpec};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::support::{Engine, Read, Trace, registry, repository};
+use crate::support::{Engine, Read, Trace, compiled, registry, repository};
 
 /// Names that steps read and give.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -192,4 +192,13 @@ proptest! {
         let outputs: Vec<String> = given_outputs(&flow).into_iter().map(str::to_owned).collect();
         prop_assert_eq!(inferred(&flow), (inputs, outputs));
     }
+}
+
+#[test]
+fn no_more_problems_are_listed_than_somebody_reads() {
+    let steps = (0..2000)
+        .map(|n| format!("  s{n}: {{ type: template, template: \"{{{{ unknown{n} }}}}\", output: o{n} }}\n"));
+    let flow = format!("flow: many\nsteps:\n{}", steps.collect::<String>());
+    let found = compiled(&flow, &registry()).unwrap_err();
+    assert_eq!((found.errors(), found.iter().last().unwrap().code), (501, "E0230"));
 }

@@ -133,9 +133,14 @@ impl Folder {
         Ok(Arc::new(journal))
     }
 
+    /// The folder for rows and failures that are many.
+    pub(crate) fn parts(&self) -> PathBuf {
+        self.folder.path().join("parts")
+    }
+
     /// What its steps share: where rows go that are many, and its mark.
     pub(crate) fn provide(&self, resources: Resources) -> Resources {
-        let resources = resources.with(Arc::new(Parts::new(self.folder.path().join("parts"))));
+        let resources = resources.with(Arc::new(Parts::new(self.parts())));
         let mark = &self.folder.run.mark;
         if mark.is_empty() { resources } else { resources.with(Arc::new(RunMark(mark.clone()))) }
     }

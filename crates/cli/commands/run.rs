@@ -18,7 +18,7 @@ use flowrun_core::conversation::Question;
 use flowrun_core::error::{INTERRUPTED, StepError, WAITING};
 use flowrun_core::events::{Observers, Usage};
 use flowrun_core::execute::{Execution, Outputs, Resources, Run, RunOptions, Stop as StopRun, execute};
-use flowrun_core::journal::{Journal, MemoryJournal};
+use flowrun_core::journal::{Journal, OnePassJournal};
 use flowrun_core::registry::Registry;
 use flowrun_core::secrets::Secrets;
 use flowrun_core::value::Value;
@@ -183,7 +183,7 @@ async fn go(
             observers = observers.with(kept.observer());
             kept.journal()
         }
-        None => Arc::new(MemoryJournal::new()),
+        None => Arc::new(OnePassJournal::new()),
     };
     let mut asked = None;
     if talks {

@@ -303,6 +303,10 @@ impl HostRun {
             .observers(observers)
             .journal(journal)
             .secrets(self.secrets.clone());
+        let run = match &self.folder {
+            Some(folder) => run.spill_to(folder.parts()),
+            None => run,
+        };
         let run = Arc::new(run.stop(stop).answers(self.given.clone()));
         let ended = execute(&self.flow.loaded.compiled.flow, self.inputs.clone(), &run).await;
         if let Some(folder) = &self.folder {

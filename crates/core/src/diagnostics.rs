@@ -175,6 +175,13 @@ impl Diagnostic {
     }
 }
 
+impl Diagnostic {
+    /// What it is sorted by.
+    fn place(&self) -> (Option<&str>, usize, Severity) {
+        (self.span.source().map(|source| source.name.as_str()), self.span.range().start, self.severity)
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.severity == Severity::Error { "error" } else { "warning" };
@@ -219,14 +226,20 @@ impl Diagnostics {
     /// In the order of their places, each once.
     #[must_use]
     pub fn sorted(mut self) -> Self {
-        let mut seen: Vec<Diagnostic> = Vec::new();
-        self.0.retain(|d| {
-            let new = !seen.contains(d);
-            seen.push(d.clone());
-            new
-        });
-        self.0.sort_by_key(|d| (d.span.source().map(|s| s.name.clone()), d.span.range().start, d.severity));
-        self
+        self.0.sort_by(|a, b| a.place().cmp(&b.place()));
+        let mut once: Vec<Diagnostic> = Vec::with_capacity(self.0.len());
+        for diagnostic in self.0 {
+            let mut same_place = once.iter().rev().take_while(|other| other.place() == diagnostic.place());
+            if !same_place.any(|other| *other == diagnostic) {
+                once.push(diagnostic);
+            }
+        }
+        Self(once)
+    }
+
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        self.0.iter().filter(|d| d.severity == Severity::Error).count()
     }
 
     /// One by one.
@@ -279,19 +292,20 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     if wrong.len() > LONGEST {
         return None;
     }
-    let allowed = (wrong.chars().count() / 3).max(1);
+    let wrong: Vec<char> = wrong.to_lowercase().chars().collect();
+    let allowed = (wrong.len() / 3).max(1);
     known
         .into_iter()
-        .filter(|name| name.len() <= LONGEST)
-        .map(|name| (distance(&wrong.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(d, _)| *d <= allowed && *d < wrong.chars().count())
+        // What is so much shorter or longer is not near, and need not be compared.
+        .filter(|name| name.len() <= LONGEST && name.chars().count().abs_diff(wrong.len()) <= allowed)
+        .map(|name| (distance(&wrong, &name.to_lowercase().chars().collect::<Vec<_>>()), name))
+        .filter(|(d, _)| *d <= allowed && *d < wrong.len())
         .min_by_key(|(d, _)| *d)
         .map(|(_, name)| name)
 }
 
 /// Edits between two words, a swap of neighbours counted as one (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+fn distance(a: &[char], b: &[char]) -> usize {
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
     for (i, row) in rows.iter_mut().enumerate() {
         row[0] = i;

@@ -1,7 +1,7 @@
 //! [`Flow`]: the compiled flow. Immutable; every name is an index.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Compiled {
     /// The tools that some step can come to call, in the order of their definition: not those that are only defined.
     pub fn reachable_tools(&self) -> Vec<&Arc<ToolDefinition>> {
         let mut flows = vec![&self.flow];
-        let mut tools: Vec<&Arc<ToolDefinition>> = Vec::new();
+        let (mut known, mut tools) = (HashSet::from([Arc::as_ptr(&self.flow)]), HashSet::new());
         let mut next = 0;
         while next < flows.len() {
             let flow = flows[next];
@@ -44,17 +44,16 @@ impl Compiled {
             for step in &flow.steps {
                 let given = step.context.iter().map(|(provider, _)| provider);
                 let called = step.tools.values().chain(given.clone().filter_map(|provider| provider.tool()));
-                tools.extend(called);
+                tools.extend(called.map(Arc::as_ptr));
                 let inner = step.inner_flows().chain(given.filter_map(|provider| provider.flow()));
                 for inner in inner {
-                    if !flows.iter().any(|known| Arc::ptr_eq(known, inner)) {
+                    if known.insert(Arc::as_ptr(inner)) {
                         flows.push(inner);
                     }
                 }
             }
         }
-        let is_called = |tool: &&Arc<ToolDefinition>| tools.iter().any(|called| Arc::ptr_eq(called, tool));
-        self.tools.iter().filter(is_called).collect()
+        self.tools.iter().filter(|tool| tools.contains(&Arc::as_ptr(tool))).collect()
     }
 }
 

@@ -22,8 +22,20 @@ pub const FILE_EFFECT: &str = "file";
 pub const WAIT_EFFECT: &str = "delay";
 
 mod memory;
+mod one_pass;
 
 pub use memory::MemoryJournal;
+pub use one_pass::OnePassJournal;
+
+/// The key of what the whole run remembers. No address begins so: it stands apart from what steps did.
+pub(crate) fn run_key(key: &str) -> String {
+    format!("!{key}")
+}
+
+/// Whether a key is of what the whole run remembers.
+fn is_of_run(key: &str) -> bool {
+    key.starts_with('!')
+}
 
 /// How an item of a map ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -107,6 +119,11 @@ pub trait Journal: Send + Sync {
     /// When it cannot be kept; the run ends.
     fn keep_item(&self, map: &str, record: &ItemRecord) -> Result<(), StepError>;
 
+    /// Whether outcomes of effects are kept. Where they are not, they are not written down either.
+    fn keeps(&self) -> bool {
+        true
+    }
+
     /// Whether a later process, with a flow that may have been changed, can ask for what is kept.
     fn outlives(&self) -> bool {
         false
@@ -125,6 +142,10 @@ pub trait Journal: Send + Sync {
 pub struct NoJournal;
 
 impl Journal for NoJournal {
+    fn keeps(&self) -> bool {
+        false
+    }
+
     fn effect(&self, _: &str) -> Result<Option<String>, StepError> {
         Ok(None)
     }

@@ -313,6 +313,10 @@ fn if_changed(text: Cow<'_, str>) -> Option<String> {
 }
 
 impl Journal for Veiled {
+    fn keeps(&self) -> bool {
+        self.journal.keeps()
+    }
+
     fn effect(&self, key: &str) -> Result<Option<String>, StepError> {
         let Some(kept) = self.journal.effect(key)? else { return Ok(None) };
         let was = if_changed(self.secrets.unveiled(&kept));

@@ -28,6 +28,7 @@ mod error;
 mod models;
 mod number;
 mod openai;
+mod quoted;
 mod retry;
 mod secret;
 mod settings;
@@ -35,7 +36,7 @@ mod transport;
 mod wire;
 
 pub use chat::{
-    ChatRequest, FinishReason, Message, Reply, ReplySchema, Role, ToolCall, ToolChoice, ToolSpec, Usage,
+    ChatRequest, Compared, FinishReason, Message, Reply, ReplySchema, Role, ToolCall, ToolChoice, ToolSpec, Usage,
 };
 pub use choice::{ModelChoice, ModelOverride, ModelOverrideError};
 pub use config::{MaxTokensKey, ModelConfig, Provider, RetryConfig};

@@ -9,11 +9,13 @@ use std::time::Duration;
 use async_openai::Client;
 use async_openai::config::Config;
 use async_openai::traits::RequestOptionsBuilder;
+use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
+use serde::Serialize;
 
-use crate::transport::{OneTry, Unusable, received};
+use crate::transport::{OneTry, Unusable, received, unmade};
 use crate::wire::{WireReply, WireRequest};
 use crate::{
     ChatRequest, HttpClient, MaxTokensKey, ModelConfig, ModelError, ModelErrorKind, Reply, RetryConfig, Secret,
@@ -26,6 +28,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 /// A model behind an OpenAI-compatible endpoint, ready to be called.
 pub struct OpenAiModel {
     client: Client<Endpoint>,
+    service: OneTry,
     model: String,
     settings: Settings,
     max_tokens_key: MaxTokensKey,
@@ -54,7 +57,8 @@ impl OpenAiModel {
         let base = base_url.as_str().trim_end_matches('/').to_owned();
         let endpoint = Endpoint { no_key: SecretString::default() };
         Ok(Self {
-            client: Client::build(http.requests().clone(), endpoint).with_http_service(service),
+            client: Client::build(http.requests().clone(), endpoint).with_http_service(service.clone()),
+            service,
             model,
             settings: config.settings(),
             max_tokens_key: config.max_tokens_key,
@@ -89,7 +93,7 @@ impl OpenAiModel {
         for part in ["openai", &self.base, if is_free { place } else { "" }] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
-        serde_json::to_writer(&mut hasher, &WireRequest { model, request, settings, max_tokens_key })?;
+        hasher.update(&WireRequest { model, request, settings, max_tokens_key }.body()?);
         Ok(hasher.finalize().to_hex().to_string())
     }
 
@@ -102,9 +106,10 @@ impl OpenAiModel {
             settings: request.settings.over(&self.settings),
             max_tokens_key: self.max_tokens_key,
         };
+        let body = Bytes::from(wire.body().map_err(|error| unmade(&self.host, &error))?);
         let mut tries = 1;
         loop {
-            let error = match self.one_try(&wire, identity.clone()).await {
+            let error = match self.one_try(request, body.clone(), identity.clone()).await {
                 Ok(reply) => return Ok(Reply { tries, ..reply }),
                 Err(error) => error,
             };
@@ -124,13 +129,23 @@ impl OpenAiModel {
         Ok(wait)
     }
 
-    async fn one_try(&self, wire: &WireRequest<'_>, identity: HeaderValue) -> Result<Reply, ModelError> {
+    async fn one_try(
+        &self,
+        request: &ChatRequest,
+        body: Bytes,
+        identity: HeaderValue,
+    ) -> Result<Reply, ModelError> {
         let headers = HeaderMap::from_iter([(REQUEST_ID, identity)]);
         let refused = |error| received(error, &self.host, self.key.as_ref());
-        let reply: WireReply = self.client.chat().headers(headers).create_byot(wire).await.map_err(refused)?;
-        reply.into_reply(&self.host, wire.request)
+        let client = self.client.clone().with_http_service(self.service.sending(body));
+        let reply: WireReply = client.chat().headers(headers).create_byot(BodyOfService).await.map_err(refused)?;
+        reply.into_reply(&self.host, request)
     }
 }
+
+/// What the client library takes for a request's body. The real one is written once for all tries, and the service has it.
+#[derive(Serialize)]
+struct BodyOfService;
 
 /// The identity of a call, as it is sent.
 fn header(identity: &str) -> Result<HeaderValue, ModelError> {
@@ -148,6 +163,7 @@ impl fmt::Debug for OpenAiModel {
 }
 
 /// An endpoint as the client library sees it. It never sees the key, nor the address: [`OneTry`] knows both.
+#[derive(Clone)]
 struct Endpoint {
     no_key: SecretString,
 }
@@ -155,7 +171,7 @@ struct Endpoint {
 impl Endpoint {
     /// The library parses an address for each request. This one is short, and has no host in it that would have to be
     /// judged as a name of the internet.
-    const ADDRESS: &str = "model://endpoint";
+    const ADDRESS: &str = "m://m";
 }
 
 impl Config for Endpoint {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
+use bytes::Bytes;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{AUTHORIZATION, HeaderValue, InvalidHeaderValue};
 use reqwest::{Response, ResponseBuilderExt, Url};
@@ -107,7 +108,11 @@ impl From<InvalidHeaderValue> for Unusable {
 
 /// The service of one model: one call of it is one HTTP try. Cheap to clone, which the library does for each.
 #[derive(Clone)]
-pub(crate) struct OneTry(Arc<Exchange>);
+pub(crate) struct OneTry {
+    exchange: Arc<Exchange>,
+    /// What is sent in place of the body that the library wrote.
+    body: Option<Bytes>,
+}
 
 struct Exchange {
     connections: Arc<Connections>,
@@ -139,13 +144,26 @@ impl OneTry {
         let connections = http.connections(base_url).map_err(Unusable::Address)?;
         // An address without a path is written with a slash at its end.
         let base = base_url.path().trim_end_matches('/').to_owned();
-        Ok(Self(Arc::new(Exchange { connections, base, host, key, authorization, timeout })))
+        let exchange = Arc::new(Exchange { connections, base, host, key, authorization, timeout });
+        Ok(Self { exchange, body: None })
+    }
+
+    /// The same service, which sends this body whatever the library wrote.
+    pub(crate) fn sending(&self, body: Bytes) -> Self {
+        Self { body: Some(body), ..self.clone() }
     }
 }
 
 impl Exchange {
-    async fn run(self: Arc<Self>, request: HttpRequestFactory) -> Result<Response, OpenAIError> {
+    async fn run(
+        self: Arc<Self>,
+        request: HttpRequestFactory,
+        body: Option<Bytes>,
+    ) -> Result<Response, OpenAIError> {
         let mut request = request.build().await?;
+        if let Some(body) = body {
+            *request.body_mut() = Some(body.into());
+        }
         let url = request.url().clone();
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
@@ -201,7 +219,7 @@ impl Service<HttpRequestFactory> for OneTry {
     }
 
     fn call(&mut self, request: HttpRequestFactory) -> Self::Future {
-        Box::pin(self.0.clone().run(request))
+        Box::pin(self.exchange.clone().run(request, self.body.clone()))
     }
 }
 
@@ -228,7 +246,8 @@ pub(crate) fn received(error: OpenAIError, host: &str, key: Option<&Secret>) -> 
     }
 }
 
-fn unmade(host: &str, why: &dyn std::error::Error) -> ModelError {
+/// The error of a request that cannot be sent.
+pub(crate) fn unmade(host: &str, why: &dyn std::error::Error) -> ModelError {
     ModelError::new(ModelErrorKind::BadRequest, format!("the request to {host} cannot be made: {why}"))
 }
 

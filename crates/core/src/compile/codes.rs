@@ -73,6 +73,9 @@ codes! {
     /// A secret that cannot be one.
     BAD_SECRET = "E0229", "a secret that cannot be one",
         "`secret: true` stands at an input of the top flow whose type is `string` or `string?`. What an inner flow gets of it is hidden there too.";
+    /// More problems than are listed.
+    MANY = "E0230", "more problems than are listed",
+        "At most 500 problems of a flow are listed, because finding out what was meant by each takes time. There may be more; they are listed when these are gone.";
     /// No such datastore.
     UNKNOWN_DATASTORE = "E0240", "no such datastore",
         "A step names a datastore that is not under `datastores:` of its flow or of one around it.";

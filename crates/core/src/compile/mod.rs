@@ -39,6 +39,9 @@ pub use scope::{FlowPorts, Scope};
 /// Steps that one visit of a flow may take, where the flow does not say.
 pub const DEFAULT_MAX_STEPS: u64 = 10_000;
 
+/// Problems that are listed.
+const MOST_PROBLEMS: usize = 500;
+
 /// Flows inside flows inside flows, at most.
 const DEEPEST: usize = 64;
 
@@ -58,7 +61,7 @@ pub fn compile(spec: &FlowSpec, registry: &Registry) -> Result<Compiled, Diagnos
     };
     let env = Env { parent: None, spec, path: String::new() };
     let flow = compiler.flow(&env);
-    let found = compiler.found.into_inner().sorted();
+    let found = listed_problems(compiler.found.into_inner());
     match flow {
         Some(flow) if !found.has_errors() => Ok(Compiled {
             flow,
@@ -69,6 +72,22 @@ pub fn compile(spec: &FlowSpec, registry: &Registry) -> Result<Compiled, Diagnos
         }),
         _ => Err(found),
     }
+}
+
+/// The problems in the order of their places, not more than people can be shown.
+fn listed_problems(found: Diagnostics) -> Diagnostics {
+    let sorted = found.sorted();
+    if sorted.errors() <= MOST_PROBLEMS {
+        return sorted;
+    }
+    let mut listed = Diagnostics::new();
+    for problem in sorted.iter().take(MOST_PROBLEMS) {
+        listed.push(problem.clone());
+    }
+    if let Some(last) = sorted.iter().take(MOST_PROBLEMS).last() {
+        listed.push(Diagnostic::error(codes::MANY, "there may be more problems than are listed", &last.span));
+    }
+    listed
 }
 
 /// The flows around a place, innermost first.
@@ -185,7 +204,11 @@ impl<'a> Compiler<'a> {
         if !self.check_names(spec) {
             return None;
         }
-        let decode = |step| self.decode(env, step).unwrap_or_else(|| broken(step));
+        let too_many = || self.found.borrow().errors() > MOST_PROBLEMS;
+        let decode = |step| {
+            let decoded = if too_many() { None } else { self.decode(env, step) };
+            decoded.unwrap_or_else(|| broken(step))
+        };
         let steps: Vec<Decoded<'_>> = spec.steps.iter().map(decode).collect();
         let graph = control::build(spec, &steps, &mut self.found.borrow_mut());
         control::check_beginning(&steps, &mut self.found.borrow_mut());

@@ -8,12 +8,16 @@ mod frame;
 mod inputs;
 mod late;
 mod slots;
+mod ways;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use indexmap::IndexSet;
 
 use super::context::Provided;
 use super::control::Graph;
-use super::{Decoded, codes, place};
+use super::{Decoded, MOST_PROBLEMS, codes, place};
 use crate::cast::castable;
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
 use crate::flow::{FlowProvider, From, Wiring};
@@ -25,6 +29,7 @@ pub(super) use frame::unknown_variable;
 use inputs::FlowInputs;
 use late::late_bounds;
 use slots::{Key, Slots};
+use ways::{Ways, find};
 
 /// The wires of a flow.
 pub(super) struct Wired {
@@ -76,10 +81,19 @@ pub(super) fn wire(
         inputs: FlowInputs::new(spec, top, found),
         variables: frame::variables(spec, found),
         slots: Slots::new(steps),
+        ways: Ways::new(&graph.before),
+        writers: frame::writers(steps),
+        unsure: steps.iter().any(|step| step.broken),
         context: Vec::new(),
         found,
     };
-    let wires: Vec<StepWires> = (0..steps.len()).map(|n| wirer.step(n)).collect();
+    let mut wires = Vec::with_capacity(steps.len());
+    for n in 0..steps.len() {
+        if wirer.found.errors() > MOST_PROBLEMS {
+            return None;
+        }
+        wires.push(wirer.step(n));
+    }
     let seed_input = wirer.seed_input();
     let (outputs, output_sources) = wirer.outputs();
     let Wirer { inputs, variables, slots, found, .. } = wirer;
@@ -109,6 +123,11 @@ struct Wirer<'a> {
     inputs: FlowInputs,
     variables: Vec<Port>,
     slots: Slots,
+    ways: Ways,
+    /// Who writes each variable, by step.
+    writers: HashMap<String, Vec<(usize, usize)>>,
+    /// Whether a step is broken, which may give and write anything.
+    unsure: bool,
     /// The providers that the step which is being wired reads, each with its slot.
     context: Vec<(Arc<FlowProvider>, usize)>,
     found: &'a mut Diagnostics,
@@ -239,7 +258,9 @@ impl Wirer<'_> {
             keys.push(self.slots.key_of(&reference.value));
         }
         if !always {
-            let (_, open) = self.nearest(n, |step, output| producers.contains(&(step, output)));
+            producers.sort_unstable();
+            producers.dedup();
+            let (_, open) = self.nearest(n, &producers);
             always = !open;
         }
         if !always && port.default.is_none() {
@@ -275,7 +296,7 @@ impl Wirer<'_> {
                     self.dangling(step, name, span);
                     return None;
                 };
-                let (producers, open) = self.nearest(n, |s, o| (s, o) == (step, output));
+                let (producers, open) = self.nearest(n, &[(step, output)]);
                 if producers.is_empty() {
                     let message = format!("`{reference}` is given only after `{}`", self.steps[n].spec.name.value);
                     self.found.push(Diagnostic::error(codes::UNFED, message, span));
@@ -411,31 +432,21 @@ impl Wirer<'_> {
     }
 
     fn nearest_named(&self, n: usize, name: &str) -> (Vec<(usize, usize)>, bool) {
-        if !self.slots.is_produced(name) && !self.steps.iter().any(|s| s.broken) {
+        let producers = self.slots.producers(name);
+        if producers.is_empty() && !self.unsure {
             return (Vec::new(), true);
         }
-        self.nearest(n, |step, output| self.steps[step].outputs[output] == name)
+        self.nearest(n, producers)
     }
 
-    /// The producers that are met first on the ways back from step `n`, and whether a way meets none.
-    fn nearest(&self, n: usize, produces: impl Fn(usize, usize) -> bool) -> (Vec<(usize, usize)>, bool) {
-        let (found, open) = self.walk_back(self.graph.before[n].clone(), produces);
+    /// The producers that are met first on the ways back from step `n`, and whether a way meets none. They are sorted by
+    /// their steps.
+    fn nearest(&self, n: usize, producers: &[(usize, usize)]) -> (Vec<(usize, usize)>, bool) {
+        let (found, open) = self.walk_back(self.graph.before[n].clone(), producers);
         (found, open || n == 0)
     }
 
-    fn walk_back(
-        &self,
-        ahead: Vec<usize>,
-        produces: impl Fn(usize, usize) -> bool,
-    ) -> (Vec<(usize, usize)>, bool) {
-        self.walk(ahead, |step| (0..self.steps[step].outputs.len()).find(|o| produces(step, *o)))
-    }
-
-    fn walk(
-        &self,
-        mut ahead: Vec<usize>,
-        produces: impl Fn(usize) -> Option<usize>,
-    ) -> (Vec<(usize, usize)>, bool) {
+    fn walk_back(&self, mut ahead: Vec<usize>, producers: &[(usize, usize)]) -> (Vec<(usize, usize)>, bool) {
         let mut seen = vec![false; self.steps.len()];
         let (mut found, mut open, mut unsure) = (Vec::new(), false, false);
         while let Some(step) = ahead.pop() {
@@ -443,11 +454,14 @@ impl Wirer<'_> {
                 continue;
             }
             unsure |= self.steps[step].broken; // it may give anything
-            if let Some(output) = produces(step) {
-                found.push((step, output));
-            } else {
-                open |= step == 0;
-                ahead.extend(&self.graph.before[step]);
+            if let Some(producer) = find(producers, step) {
+                found.push(producer);
+                continue;
+            }
+            open |= step == 0;
+            match self.ways.back(step, producers).filter(|_| !self.unsure) {
+                Some(back) => ahead.push(back),
+                None => ahead.extend(&self.graph.before[step]),
             }
         }
         found.sort_unstable();
@@ -506,7 +520,7 @@ impl Wirer<'_> {
         };
         match self.slots.key_of(&reference) {
             Some(Key::Output(step, output)) => {
-                let (_, open) = self.walk_back(last.to_vec(), |s, o| (s, o) == (step, output));
+                let (_, open) = self.walk_back(last.to_vec(), &[(step, output)]);
                 if open {
                     partial(self);
                 }
@@ -521,7 +535,7 @@ impl Wirer<'_> {
                 Some((Port::new(name, value_type?), From::Slot(self.slots.slot(Key::Input(input)))))
             }
             Some(Key::Name(by_name)) => {
-                let (producers, open) = self.walk_back(last.to_vec(), |s, o| self.steps[s].outputs[o] == by_name);
+                let (producers, open) = self.walk_back(last.to_vec(), self.slots.producers(&by_name));
                 if producers.is_empty() {
                     self.unknown_output(&reference, &span);
                     return None;
@@ -550,17 +564,10 @@ impl Wirer<'_> {
     }
 
     fn inferred_outputs(&mut self, last: &[usize]) -> (Vec<Port>, Vec<From>) {
-        let mut names: Vec<&str> = Vec::new();
-        for step in self.steps {
-            for name in &step.outputs {
-                if !names.contains(&name.as_str()) {
-                    names.push(name);
-                }
-            }
-        }
+        let names: IndexSet<&str> = self.steps.iter().flat_map(|s| s.outputs.iter().map(String::as_str)).collect();
         let mut given = Vec::new();
         for name in names {
-            let (producers, open) = self.walk_back(last.to_vec(), |s, o| self.steps[s].outputs[o] == name);
+            let (producers, open) = self.walk_back(last.to_vec(), self.slots.producers(name));
             let only_begins = producers.iter().all(|(s, _)| self.steps[*s].signature.begins);
             if !open && !only_begins {
                 let port = Port::new(name, self.joined_type(&producers));

@@ -1,5 +1,6 @@
 //! [`StepCx`]: everything a step may do beside its own work. Nothing is global.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -16,7 +17,7 @@ use crate::cast::cast;
 use crate::error::StepError;
 use crate::events::{Event, Usage};
 use crate::flow::{Flow, FlowProvider, FlowStep, ProviderSource};
-use crate::journal::Journal;
+use crate::journal::{Journal, run_key};
 use crate::ports::Ports;
 use crate::secrets::Secrets;
 use crate::seed::Key;
@@ -322,6 +323,9 @@ impl<'a> StepCx<'a> {
         Fut: Future<Output = Result<T, StepError>> + Send,
     {
         let address = self.first_use(key)?;
+        if !self.run.journal.keeps() {
+            return run().await;
+        }
         if let Some(kept) = self.run.journal.effect(&address)? {
             return serde_json::from_str(&kept).map_err(unreadable);
         }
@@ -415,6 +419,16 @@ impl<'a> StepCx<'a> {
     /// Tells the observers something.
     pub fn emit(&self, event: &Event<'_>) {
         self.run.tell(event);
+    }
+
+    /// What a journal may know of a text that is part of a request: with the names of secrets in their places.
+    pub fn veiled<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let secrets = self.run.journal.secrets();
+        if secrets.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let json = serde_json::Value::from(text).to_string();
+        Cow::Owned(secrets.veiled(&json).into_owned())
     }
 
     /// Whether a secret of the run stands in the text, which then must not be kept beyond the run's own journal.
@@ -543,11 +557,6 @@ fn json<T: Serialize>(outcome: &T) -> Result<String, StepError> {
     serde_json::to_writer(&mut text, outcome).map_err(not_kept)?;
     String::from_utf8(text)
         .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))
-}
-
-/// No address begins so: what the whole run remembers stands apart from what steps did.
-fn run_key(key: &str) -> String {
-    format!("!{key}")
 }
 
 /// A flow's inputs in its order, cast and completed with defaults.

@@ -8,7 +8,9 @@ use flowrun_core::events::Usage;
 use flowrun_core::execute::{StepCx, ToolAnswer};
 use flowrun_core::tool::ToolDefinition;
 use flowrun_core::value::{ObjectBuilder, Value};
-use flowrun_llm::{BoundModel, ChatRequest, FinishReason, Message, ModelErrorKind, Reply, ToolCall, ToolSpec};
+use flowrun_llm::{
+    BoundModel, ChatRequest, Compared, FinishReason, Message, ModelErrorKind, Reply, ToolCall, ToolSpec,
+};
 use serde_json::{Value as Json, json};
 
 use super::{Agent, Answer};
@@ -77,7 +79,8 @@ impl<'r> Rounds<'r> {
         self.request.identity = cx.identity(&key);
         let request = &self.request;
         // Who answers is no part of it, as in a prompt.
-        let asked = (&request.messages, &request.settings, &request.tools);
+        let messages = Compared { messages: &request.messages, veil: &|text| cx.veiled(text) };
+        let asked = (messages, &request.settings, &request.tools);
         let reply: Reply = cx
             .call(&key, &asked, || async {
                 crate::cache::chat(cx, model, &key, request).await.map_err(|error| {

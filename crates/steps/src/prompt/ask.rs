@@ -7,8 +7,8 @@ use flowrun_core::ports::Ports;
 use flowrun_core::template::OfflineText;
 use flowrun_core::value::Value;
 use flowrun_llm::{
-    BoundModel, ChatRequest, FinishReason, Message, ModelError, ModelErrorKind, Reply, ReplySchema, Role,
-    ToolChoice, ToolSpec,
+    BoundModel, ChatRequest, Compared, FinishReason, Message, ModelError, ModelErrorKind, Reply, ReplySchema,
+    Role, ToolChoice, ToolSpec,
 };
 
 use super::form::{Form, Mode, NAME};
@@ -96,8 +96,8 @@ impl Prompt {
         request.identity = cx.identity(key);
         let request = &*request;
         // Who answers is no part of it: a run may go on with another model without asking again what was answered.
-        let asked =
-            (&request.messages, &request.settings, &request.reply_schema, &request.tools, &request.tool_choice);
+        let messages = Compared { messages: &request.messages, veil: &|text| cx.veiled(text) };
+        let asked = (messages, &request.settings, &request.reply_schema, &request.tools, &request.tool_choice);
         let reply: Reply = cx
             .call(key, &asked, || async {
                 crate::cache::chat(cx, model, key, request).await.map_err(|error| {

@@ -1,5 +1,7 @@
 //! What a frame holds beside the outputs of its steps: variables, and the values of context providers.
 
+use std::collections::HashMap;
+
 use std::sync::Arc;
 
 use super::slots::Key;
@@ -54,16 +56,26 @@ struct Written {
     always: bool,
 }
 
-fn writes(step: &Decoded<'_>, variable: &str) -> bool {
-    step.signature.variables.iter().any(|used| used.writes && used.name == variable)
+/// Who writes each variable, by step.
+pub(super) fn writers(steps: &[Decoded<'_>]) -> HashMap<String, Vec<(usize, usize)>> {
+    let mut writers: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+    for (n, step) in steps.iter().enumerate() {
+        for used in step.signature.variables.iter().filter(|used| used.writes) {
+            let of = writers.entry(used.name.clone()).or_default();
+            if of.last() != Some(&(n, 0)) {
+                of.push((n, 0));
+            }
+        }
+    }
+    writers
 }
 
 impl Wirer<'_> {
     fn written(&self, ahead: Vec<usize>, from_start: bool, variable: &str) -> Written {
-        let (found, open) = self.walk(ahead, |step| writes(&self.steps[step], variable).then_some(0));
-        let unsure = self.steps.iter().any(|step| step.broken); // it may write anything
+        let writers = self.writers.get(variable).map_or(&[][..], Vec::as_slice);
+        let (found, open) = self.walk_back(ahead, writers);
         let open = open || from_start;
-        Written { ever: unsure || !found.is_empty(), always: !open }
+        Written { ever: self.unsure || !found.is_empty(), always: !open }
     }
 
     fn variable_place(&mut self, name: &str, span: &Span) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! The slots of a frame: one for each value that somebody reads, filled by all that can produce it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
@@ -36,26 +36,28 @@ pub(super) struct Slots {
     keys: IndexMap<Key, usize>,
     /// Places of outputs by step name and output name.
     places: HashMap<(String, String), (usize, usize)>,
-    produced: HashSet<String>,
+    /// Who produces each name, by step.
+    produced: HashMap<String, Vec<(usize, usize)>>,
     outputs: Vec<Vec<String>>,
 }
 
 impl Slots {
     pub(super) fn new(steps: &[Decoded<'_>]) -> Self {
         let mut places = HashMap::new();
+        let mut produced: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
         for (n, step) in steps.iter().enumerate() {
             for (o, output) in step.outputs.iter().enumerate() {
                 places.insert((step.spec.name.value.clone(), output.clone()), (n, o));
+                produced.entry(output.clone()).or_default().push((n, o));
             }
         }
         let outputs: Vec<_> = steps.iter().map(|s| s.outputs.clone()).collect();
-        let produced = outputs.iter().flatten().cloned().collect();
         Self { keys: IndexMap::new(), places, produced, outputs }
     }
 
-    /// Whether any step has an output of this name.
-    pub(super) fn is_produced(&self, name: &str) -> bool {
-        self.produced.contains(name)
+    /// The steps that have an output of this name, and its place among their outputs.
+    pub(super) fn producers(&self, name: &str) -> &[(usize, usize)] {
+        self.produced.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// The key that a reference reads, where there is such a thing.
@@ -82,12 +84,6 @@ impl Slots {
         let mut by_output: Vec<Vec<Vec<usize>>> =
             self.outputs.iter().map(|outputs| vec![Vec::new(); outputs.len()]).collect();
         let mut by_input = vec![Vec::new(); inputs.len()];
-        let mut named: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
-        for (n, outputs) in self.outputs.iter().enumerate() {
-            for (o, name) in outputs.iter().enumerate() {
-                named.entry(name).or_default().push((n, o));
-            }
-        }
         let input_places: HashMap<&str, usize> =
             inputs.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect();
         for (key, slot) in &self.keys {
@@ -101,7 +97,7 @@ impl Slots {
                         }
                     }
                     Key::Name(name) => {
-                        for (n, o) in named.get(name.as_str()).into_iter().flatten() {
+                        for (n, o) in self.producers(name) {
                             by_output[*n][*o].push(*slot);
                         }
                         if let Some(place) = input_places.get(name.as_str()) {
