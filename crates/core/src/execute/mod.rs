@@ -14,6 +14,7 @@ use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -410,6 +411,9 @@ pub async fn execute(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Re
     }
 }
 
+/// How long a run that was told to stop at once waits for what leaves off.
+const LEFT_OFF_WITHIN: Duration = Duration::from_millis(200);
+
 async fn walk_top(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Result<Outputs, StepError> {
     let (flow, run) = (Arc::clone(flow), Arc::clone(run));
     let (stop, timeout, name) = (Arc::clone(&run.stop), flow.limits.timeout, Arc::clone(&flow.name));
@@ -430,7 +434,12 @@ async fn walk_top(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Resul
                     Err(StepError::new("engine.worker", message))
                 }
             },
-            () = stop.at_once() => Err(StepError::new(INTERRUPTED, "the run was told to stop at once")),
+            () = stop.at_once() => {
+                // What waits is gone before anybody hears of the end, so that a late answer finds nobody; a step that
+                // holds its thread is not waited for.
+                let _ = tokio::time::timeout(LEFT_OFF_WITHIN, top.shutdown()).await;
+                Err(StepError::new(INTERRUPTED, "the run was told to stop at once"))
+            }
         }
     };
     let Some(most) = timeout else { return ended.await };
