@@ -320,7 +320,10 @@ flows:
     let items = serde_json::json!({ "asked": 6, "done": 6, "failed": 0, "rejected": 5 });
     assert_eq!(list[0]["items"], items);
     let listed = sandbox.must_run(["runs"]).stdout;
-    assert!(listed.contains("6 of 6 accepted"), "{listed}");
+    let id = listed.split(' ').next().unwrap();
+    let columns = format!("{id:<6} finished  {:>24}  {:<14} {:>28}  ", "6 of 6 accepted", "", "–");
+    assert!(listed.starts_with(&columns) && listed.ends_with("  half\n"), "{listed}");
+    assert_eq!(listed.chars().count(), columns.chars().count() + 12 + "  half\n".len(), "{listed}");
     let shown = sandbox.must_run(["show"]).stdout;
     assert!(shown.contains("each     6 of 6 accepted, 5 rejected"), "{shown}");
 }
