@@ -79,15 +79,8 @@ impl Connections {
         Ok(Self { connector, server, host, forwarder, idle: Mutex::default() })
     }
 
-    /// Sends a request to this server, whichever its address names, with `base` before its path, and reads the reply:
-    /// of a good one at most so many bytes, of another one so many.
-    pub(crate) async fn exchange(
-        &self,
-        base: &str,
-        request: reqwest::Request,
-        most: (usize, usize),
-    ) -> Result<Received, Failed> {
-        let request = self.message(base, request).map_err(|error| Failed::ToExchange(error.into()))?;
+    /// Sends a message to this server and reads the reply: of a good one at most so many bytes, of another one so many.
+    pub(crate) async fn exchange(&self, request: Request<Body>, most: (usize, usize)) -> Result<Received, Failed> {
         let mut connection = match self.take() {
             Some(connection) => connection,
             None => self.open().await.map_err(Failed::ToConnect)?,
@@ -99,8 +92,8 @@ impl Connections {
         Ok(received)
     }
 
-    /// The request as it goes over the connection.
-    fn message(&self, base: &str, mut request: reqwest::Request) -> Result<Request<Body>, http::Error> {
+    /// A request as it goes to this server, whichever its address names, with `base` before its path.
+    pub(crate) fn message(&self, base: &str, mut request: reqwest::Request) -> Result<Request<Body>, http::Error> {
         let url = request.url();
         let mut path = [base, url.path()].concat();
         if let Some(query) = url.query() {

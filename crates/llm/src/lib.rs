@@ -43,7 +43,7 @@ pub use config::{MaxTokensKey, ModelConfig, Provider, RetryConfig};
 pub use embed::{EmbedRequest, Embedded, offline_vector};
 pub use error::{ModelError, ModelErrorKind};
 pub use models::{Answerer, BindError, Binder, BoundModel, Environment, EnvironmentError, OfflineReason};
-pub use openai::OpenAiModel;
+pub use openai::{OpenAiModel, Prepared};
 pub use secret::{BaseUrl, BaseUrlError, Secret};
 pub use settings::{SeedSetting, Settings, extra as extra_fields};
 pub use transport::{HttpClient, HttpClientError};

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::transport::Unusable;
 use crate::{
     BaseUrl, BaseUrlError, ChatRequest, EmbedRequest, Embedded, HttpClient, ModelChoice, ModelConfig, ModelError,
-    ModelErrorKind, ModelOverride, OpenAiModel, Provider, Reply, Secret,
+    ModelErrorKind, ModelOverride, OpenAiModel, Prepared, Provider, Reply, Secret,
 };
 
 const KEY_VARIABLE: &str = "OPENAI_API_KEY";
@@ -104,15 +104,27 @@ impl BoundModel {
         }
     }
 
-    /// Asks the model. One that is offline has no answer of its own: the caller fills the template instead.
-    pub async fn chat(&self, request: &ChatRequest) -> Result<Reply, ModelError> {
+    /// Writes a request down for the model. One that is offline has no answer of its own: the caller fills the template
+    /// instead.
+    ///
+    /// # Errors
+    /// When the request cannot be sent, or the model is offline.
+    pub fn prepare(&self, request: &ChatRequest) -> Result<Prepared<'_>, ModelError> {
         match &self.answerer {
-            Answerer::Openai(model) => model.chat(request).await,
+            Answerer::Openai(model) => model.prepare(request),
             Answerer::Offline(_) => Err(ModelError::new(
                 ModelErrorKind::NoTemplate,
                 format!("model `{}` is offline and was asked without a template", self.name),
             )),
         }
+    }
+
+    /// Asks the model.
+    ///
+    /// # Errors
+    /// As [`BoundModel::prepare`] and [`Prepared::send`].
+    pub async fn chat(&self, request: &ChatRequest) -> Result<Reply, ModelError> {
+        self.prepare(request)?.send().await
     }
 }
 

@@ -8,22 +8,18 @@ use std::time::Duration;
 
 use async_openai::Client;
 use async_openai::config::Config;
-use async_openai::traits::RequestOptionsBuilder;
 use bytes::Bytes;
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderValue};
 use secrecy::SecretString;
 use serde::Serialize;
 
-use crate::transport::{OneTry, Unusable, received, unmade};
-use crate::wire::{WireReply, WireRequest};
+use crate::transport::{Chat, OneTry, Unusable, received, unmade};
+use crate::wire::{Asked, WireReply, WireRequest};
 use crate::{
     ChatRequest, HttpClient, MaxTokensKey, ModelConfig, ModelError, ModelErrorKind, Reply, RetryConfig, Secret,
     Settings, retry,
 };
-
-/// Names a call to the server, the same over all its tries.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 
 /// A model behind an OpenAI-compatible endpoint, ready to be called.
 pub struct OpenAiModel {
@@ -79,67 +75,83 @@ impl OpenAiModel {
         &self.host
     }
 
-    /// What names a request by all that it says: who is asked, where, and every field of what is sent. Where the model
-    /// chooses its words freely, also the `place` in a run that asks, so that no second trial and no other row gets the
-    /// answer of this one. The name tells nothing of what it is made of.
+    /// Writes a request down, so that it can be sent.
     ///
     /// # Errors
-    /// When the request cannot be written down.
-    pub fn fingerprint(&self, request: &ChatRequest, place: &str) -> Result<String, serde_json::Error> {
+    /// When it cannot be written or its identity cannot be sent.
+    pub(crate) fn prepare(&self, request: &ChatRequest) -> Result<Prepared<'_>, ModelError> {
         let settings = request.settings.over(&self.settings);
         let is_free = settings.temperature != Some(0.0);
-        let (model, max_tokens_key) = (&*self.model, self.max_tokens_key);
-        let mut hasher = blake3::Hasher::new_derive_key("flowrun 2026 reply of a model");
-        for part in ["openai", &self.base, if is_free { place } else { "" }] {
-            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
-        }
-        hasher.update(&WireRequest { model, request, settings, max_tokens_key }.body()?);
-        Ok(hasher.finalize().to_hex().to_string())
-    }
-
-    /// Asks the model, as often as its `retry` says. The error is that of the last try.
-    pub async fn chat(&self, request: &ChatRequest) -> Result<Reply, ModelError> {
-        let identity = header(&request.identity)?;
-        let wire = WireRequest {
-            model: &self.model,
-            request,
-            settings: request.settings.over(&self.settings),
-            max_tokens_key: self.max_tokens_key,
-        };
+        let wire = WireRequest { model: &self.model, request, settings, max_tokens_key: self.max_tokens_key };
         let body = Bytes::from(wire.body().map_err(|error| unmade(&self.host, &error))?);
-        let mut tries = 1;
-        loop {
-            let error = match self.one_try(request, body.clone(), identity.clone()).await {
-                Ok(reply) => return Ok(Reply { tries, ..reply }),
-                Err(error) => error,
-            };
-            tokio::time::sleep(self.wait(error, tries, &request.identity)?).await;
-            tries += 1;
-        }
+        let identity = header(&request.identity)?;
+        let offers_tools = !request.tools.is_empty();
+        Ok(Prepared { model: self, chat: Chat { body, identity }, offers_tools, is_free })
     }
 
     /// How long to wait after a failed try; the error where there is no other.
-    fn wait(&self, error: ModelError, tries: u32, identity: &str) -> Result<Duration, ModelError> {
+    fn wait(&self, error: ModelError, tries: u32, identity: &HeaderValue) -> Result<Duration, ModelError> {
         if !error.retryable() || tries >= self.retry.tries.get() {
             return Err(ModelError { tries, ..error });
         }
+        // It was made of a text.
+        let identity = identity.to_str().unwrap_or_default();
         let wait = retry::wait(&self.retry, tries, error.retry_after, identity);
         let (code, status) = (error.code(), error.status);
         tracing::debug!(identity, code, status, tries, ?wait, "model call is tried again");
         Ok(wait)
     }
+}
 
-    async fn one_try(
-        &self,
-        request: &ChatRequest,
-        body: Bytes,
-        identity: HeaderValue,
-    ) -> Result<Reply, ModelError> {
-        let headers = HeaderMap::from_iter([(REQUEST_ID, identity)]);
-        let refused = |error| received(error, &self.host, self.key.as_ref());
-        let client = self.client.clone().with_http_service(self.service.sending(body));
-        let reply: WireReply = client.chat().headers(headers).create_byot(BodyOfService).await.map_err(refused)?;
-        reply.into_reply(&self.host, request)
+/// A request that is written down, ready to be sent. It does without what it was made of, so that thousands of calls in
+/// flight hold each text once.
+pub struct Prepared<'m> {
+    model: &'m OpenAiModel,
+    chat: Chat,
+    offers_tools: bool,
+    /// Whether the model chooses its words freely.
+    is_free: bool,
+}
+
+impl Prepared<'_> {
+    /// What names the request by all that it says: who is asked, where, and every field of what is sent. Where the model
+    /// chooses its words freely, also the `place` in a run that asks, so that no second trial and no other row gets the
+    /// answer of this one. The name tells nothing of what it is made of.
+    pub fn fingerprint(&self, place: &str) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("flowrun 2026 reply of a model");
+        for part in ["openai", &self.model.base, if self.is_free { place } else { "" }] {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        }
+        hasher.update(&self.chat.body);
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// The name that the endpoint knows the model by.
+    pub fn model(&self) -> &str {
+        &self.model.model
+    }
+
+    /// Asks the model, as often as its `retry` says.
+    ///
+    /// # Errors
+    /// That of the last try.
+    pub async fn send(self) -> Result<Reply, ModelError> {
+        let mut tries = 1;
+        loop {
+            match self.one_try().await {
+                Ok(reply) => return Ok(Reply { tries, ..reply }),
+                Err(error) => tokio::time::sleep(self.model.wait(error, tries, &self.chat.identity)?).await,
+            }
+            tries += 1;
+        }
+    }
+
+    async fn one_try(&self) -> Result<Reply, ModelError> {
+        let model = self.model;
+        let refused = |error| received(error, &model.host, model.key.as_ref());
+        let client = model.client.clone().with_http_service(model.service.sending(self.chat.clone()));
+        let reply: WireReply = client.chat().create_byot(BodyOfService).await.map_err(refused)?;
+        reply.into_reply(&model.host, &Asked { offers_tools: self.offers_tools, body: &self.chat.body })
     }
 }
 

@@ -5,16 +5,17 @@
 
 use std::collections::HashMap;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use bytes::Bytes;
+use http::{HeaderName, Request, request};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{AUTHORIZATION, HeaderValue, InvalidHeaderValue};
-use reqwest::{Response, ResponseBuilderExt, Url};
+use reqwest::{Body, Response, ResponseBuilderExt, Url};
 use thiserror::Error;
 use tower::Service;
 
@@ -27,6 +28,9 @@ use crate::{ModelError, ModelErrorKind, Secret, retry};
 const LARGEST_REPLY: usize = 16 * 1024 * 1024;
 /// Most bytes of a failure's body that are read: enough to find the message in it.
 const LARGEST_FAILURE: usize = 64 * 1024;
+
+/// Names a call to the server, the same over all its tries.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 
 /// The connections of a process. Make one and give it to every model, so that they share the pool.
 ///
@@ -110,8 +114,15 @@ impl From<InvalidHeaderValue> for Unusable {
 #[derive(Clone)]
 pub(crate) struct OneTry {
     exchange: Arc<Exchange>,
-    /// What is sent in place of the body that the library wrote.
-    body: Option<Bytes>,
+    chat: Option<Chat>,
+}
+
+/// In what the requests of chats differ from each other. All else of them the library makes once for a model.
+#[derive(Clone)]
+pub(crate) struct Chat {
+    pub(crate) body: Bytes,
+    /// Goes as [`REQUEST_ID`].
+    pub(crate) identity: HeaderValue,
 }
 
 struct Exchange {
@@ -122,6 +133,16 @@ struct Exchange {
     key: Option<Secret>,
     authorization: Option<HeaderValue>,
     timeout: Duration,
+    /// The request of a chat, once one was made.
+    chat: OnceLock<Outline>,
+}
+
+/// A request without its body.
+#[derive(Clone)]
+struct Outline {
+    head: request::Parts,
+    /// The address as the library sees it.
+    url: Url,
 }
 
 impl OneTry {
@@ -144,37 +165,64 @@ impl OneTry {
         let connections = http.connections(base_url).map_err(Unusable::Address)?;
         // An address without a path is written with a slash at its end.
         let base = base_url.path().trim_end_matches('/').to_owned();
-        let exchange = Arc::new(Exchange { connections, base, host, key, authorization, timeout });
-        Ok(Self { exchange, body: None })
+        let chat = OnceLock::new();
+        let exchange = Arc::new(Exchange { connections, base, host, key, authorization, timeout, chat });
+        Ok(Self { exchange, chat: None })
     }
 
-    /// The same service, which sends this body whatever the library wrote.
-    pub(crate) fn sending(&self, body: Bytes) -> Self {
-        Self { body: Some(body), ..self.clone() }
+    /// The same service, for one chat.
+    pub(crate) fn sending(&self, chat: Chat) -> Self {
+        Self { chat: Some(chat), exchange: Arc::clone(&self.exchange) }
     }
 }
 
 impl Exchange {
     async fn run(
         self: Arc<Self>,
-        request: HttpRequestFactory,
-        body: Option<Bytes>,
+        factory: HttpRequestFactory,
+        chat: Option<Chat>,
     ) -> Result<Response, OpenAIError> {
-        let mut request = request.build().await?;
-        if let Some(body) = body {
-            *request.body_mut() = Some(body.into());
-        }
-        let url = request.url().clone();
-        if let Some(authorization) = &self.authorization {
-            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
-        }
+        let (Outline { head, url }, body) = match chat {
+            Some(chat) => {
+                let mut outline = self.of_chats(&factory).await?;
+                outline.head.headers.insert(REQUEST_ID, chat.identity);
+                (outline, chat.body.into())
+            }
+            None => self.made(factory.build().await?)?,
+        };
+        let request = Request::from_parts(head, body);
         // Pinned here, and not moved into what limits its time: it is large.
-        let exchange = pin!(self.connections.exchange(&self.base, request, (LARGEST_REPLY, LARGEST_FAILURE)));
+        let exchange = pin!(self.connections.exchange(request, (LARGEST_REPLY, LARGEST_FAILURE)));
         match tokio::time::timeout(self.timeout, exchange).await {
             Ok(Ok(received)) => self.reply(received, url),
             Ok(Err(failed)) => Err(self.failed(failed).into()),
             Err(_) => Err(ModelError::out_of_time(&self.host).into()),
         }
+    }
+
+    /// The request of a chat, which the library makes the first time.
+    async fn of_chats(&self, factory: &HttpRequestFactory) -> Result<Outline, OpenAIError> {
+        if let Some(outline) = self.chat.get() {
+            return Ok(outline.clone());
+        }
+        let (mut outline, _) = self.made(factory.build().await?)?;
+        // The place for it: each request copies the map with room for what is in it.
+        outline.head.headers.insert(REQUEST_ID, HeaderValue::from_static(""));
+        Ok(self.chat.get_or_init(|| outline).clone())
+    }
+
+    /// A request of the library, as it goes to the server.
+    fn made(&self, mut request: reqwest::Request) -> Result<(Outline, Body), OpenAIError> {
+        let url = request.url().clone();
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
+        let message = self
+            .connections
+            .message(&self.base, request)
+            .map_err(|error| OpenAIError::from(self.failed(Failed::ToExchange(error.into()))))?;
+        let (head, body) = message.into_parts();
+        Ok((Outline { head, url }, body))
     }
 
     fn reply(&self, Received { head, body, end }: Received, url: Url) -> Result<Response, OpenAIError> {
@@ -219,7 +267,10 @@ impl Service<HttpRequestFactory> for OneTry {
     }
 
     fn call(&mut self, request: HttpRequestFactory) -> Self::Future {
-        Box::pin(self.exchange.clone().run(request, self.body.clone()))
+        // The room first, and the future made in it: it is large.
+        let (exchange, chat, room) = (Arc::clone(&self.exchange), self.chat.take(), Box::new_uninit());
+        let run = Box::write(room, exchange.run(request, chat));
+        Box::into_pin(run)
     }
 }
 

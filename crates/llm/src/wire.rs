@@ -179,6 +179,37 @@ impl Serialize for Parts<'_> {
     }
 }
 
+/// What a reply is read by.
+pub(crate) struct Asked<'a> {
+    /// Whether the model may answer with a call.
+    pub(crate) offers_tools: bool,
+    /// The request as it was sent.
+    pub(crate) body: &'a [u8],
+}
+
+impl Asked<'_> {
+    /// An estimate of the tokens sent: those of the texts, and six for the frame of each message.
+    fn input_tokens(&self) -> u64 {
+        #[derive(Default, Deserialize)]
+        struct Sent {
+            messages: Vec<SentMessage>,
+        }
+
+        #[derive(Deserialize)]
+        struct SentMessage {
+            content: Value,
+        }
+
+        let text = |content: &Value| match content {
+            Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).map(tokens).sum(),
+            content => content.as_str().map_or(0, tokens),
+        };
+        // Read back from what is sent, so that no call holds or counts its texts for servers that count themselves.
+        let sent: Sent = serde_json::from_slice(self.body).unwrap_or_default();
+        sent.messages.iter().map(|message| text(&message.content) + 6).sum()
+    }
+}
+
 /// The parts of a reply that matter. Anything else may be absent, null or unknown.
 #[derive(Deserialize)]
 pub(crate) struct WireReply {
@@ -275,19 +306,23 @@ fn first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Choice, D::Error>
 
 impl WireReply {
     /// The reply for the caller, or why it is none.
-    pub(crate) fn into_reply(self, host: &str, request: &ChatRequest) -> Result<Reply, ModelError> {
+    pub(crate) fn into_reply(self, host: &str, asked: &Asked<'_>) -> Result<Reply, ModelError> {
         let Choice { message, finish_reason, logprobs } = self.choice;
         let finish_reason = finish_reason.unwrap_or(FinishReason::Stop);
         let text = message.content.unwrap_or_default();
         // Who offers no tool has no use for a call.
-        let calls = message.tool_calls.filter(|_| !request.tools.is_empty()).unwrap_or_default();
+        let calls = message.tool_calls.filter(|_| asked.offers_tools).unwrap_or_default();
         let tool_calls: Vec<ToolCall> = calls.into_iter().filter_map(WireToolCall::into_call).collect();
         if text.is_empty() && tool_calls.is_empty() {
             return Err(no_text(host, &finish_reason, message.refusal.as_deref()));
         }
         let written = || tool_calls.iter().fold(text.clone(), |all, call| all + &call.arguments);
         let reported = self.usage.as_ref().and_then(WireUsage::reported);
-        let usage = reported.unwrap_or_else(|| estimate(&request.messages, &written()));
+        let usage = reported.unwrap_or_else(|| Usage {
+            input_tokens: asked.input_tokens(),
+            output_tokens: tokens(&written()),
+            reported: false,
+        });
         let logprobs = logprobs.and_then(|l| l.content);
         Ok(Reply {
             text,
@@ -320,11 +355,9 @@ fn no_text(host: &str, finish_reason: &FinishReason, refusal: Option<&str>) -> M
     ModelError { status: Some(200), ..ModelError::new(kind, format!("{host} answered without a text: {why}")) }
 }
 
-/// Tokens where the server counts none: four characters each, and six for the frame of a message.
-fn estimate(messages: &[Message], text: &str) -> Usage {
-    let tokens = |text: &str| u64::try_from(text.chars().count().div_ceil(4)).unwrap_or(u64::MAX);
-    let input_tokens = messages.iter().map(|message| tokens(&message.content) + 6).sum();
-    Usage { input_tokens, output_tokens: tokens(text), reported: false }
+/// Tokens where the server counts none: four characters each.
+fn tokens(text: &str) -> u64 {
+    u64::try_from(text.chars().count().div_ceil(4)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -340,7 +373,19 @@ mod tests {
 
     fn read(body: Value) -> Result<Reply, ModelError> {
         let reply: WireReply = serde_json::from_value(body).unwrap();
-        reply.into_reply("host", &asked(&[Message::user("12345678")]))
+        let asked = sent_bytes(&asked(&[Message::user("12345678")]));
+        reply.into_reply("host", &Asked { offers_tools: false, body: &asked })
+    }
+
+    fn sent_bytes(request: &ChatRequest) -> Vec<u8> {
+        let base = Settings::default();
+        let wire = WireRequest {
+            model: "m",
+            request,
+            settings: base.over(&base),
+            max_tokens_key: MaxTokensKey::MaxTokens,
+        };
+        wire.body().unwrap()
     }
 
     fn sent(request: &WireRequest<'_>) -> Value {
@@ -430,8 +475,8 @@ mod tests {
         ] }, "finish_reason": "tool_calls" }] });
         assert_eq!(read(body.clone()).unwrap_err().kind, ModelErrorKind::EmptyReply);
         let reply: WireReply = serde_json::from_value(body).unwrap();
-        let request = ChatRequest { tools: vec![tool()], ..asked(&[]) };
-        let reply = reply.into_reply("host", &request).unwrap();
+        let asked = sent_bytes(&ChatRequest { tools: vec![tool()], ..asked(&[]) });
+        let reply = reply.into_reply("host", &Asked { offers_tools: true, body: &asked }).unwrap();
         let call = |id: &str, arguments: &str| ToolCall {
             id: id.to_owned(),
             name: "t".to_owned(),
@@ -447,6 +492,13 @@ mod tests {
         assert_eq!(reply.finish_reason, FinishReason::Stop);
         assert_eq!(reply.usage, Usage { input_tokens: 8, output_tokens: 2, reported: false });
         assert_eq!(reply.served_by, None);
+    }
+
+    #[test]
+    fn texts_beside_pictures_are_estimated_too() {
+        let picture = Message { images: vec!["data:image/png;base64,AAAA".to_owned()], ..Message::user("12345") };
+        let body = sent_bytes(&asked(&[picture, Message::calling("", Vec::new()), Message::user("1")]));
+        assert_eq!(Asked { offers_tools: false, body: &body }.input_tokens(), 8 + 6 + 7);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flowrun_core::execute::StepCx;
-use flowrun_llm::{Answerer, BoundModel, ChatRequest, FinishReason, ModelError, Reply};
+use flowrun_llm::{ChatRequest, FinishReason, ModelError, Prepared, Reply};
 use serde::Serialize;
 
 /// Where replies are kept from run to run.
@@ -24,36 +24,25 @@ pub trait KeepsReplies: Send + Sync {
 /// The cache of a run; a run without one has none among its resources.
 pub struct Cache(pub Arc<dyn KeepsReplies>);
 
+/// Whether the reply to a request may be kept for other runs.
+pub(crate) fn is_for_all(cx: &StepCx<'_>, request: &ChatRequest) -> bool {
+    cx.optional::<Cache>().is_some() && !is_secret(cx, &(&request.messages, &request.tools))
+}
+
 /// The reply of an earlier run, or that of the model. A cache that cannot be used is told of in the program's log, and the
 /// model is asked.
-pub(crate) async fn chat(
-    cx: &StepCx<'_>,
-    model: &BoundModel,
-    key: &str,
-    request: &ChatRequest,
-) -> Result<Reply, ModelError> {
-    let (Ok(Cache(cache)), Answerer::Openai(openai)) = (cx.resource::<Cache>(), model.answerer()) else {
-        return model.chat(request).await;
-    };
-    if is_secret(cx, &(&request.messages, &request.tools)) {
-        return model.chat(request).await;
-    }
+pub(crate) async fn reply(cx: &StepCx<'_>, key: &str, request: Prepared<'_>) -> Result<Reply, ModelError> {
+    let Some(Cache(cache)) = cx.optional() else { return request.send().await };
     // Without the run's seed: what another run asked at this place counts too.
-    let place = format!("{}!{key}", cx.address().key());
-    let name = match openai.fingerprint(request, &place) {
-        Ok(name) => name,
-        Err(error) => {
-            tracing::warn!(%error, "a request cannot be looked for in the cache");
-            return model.chat(request).await;
-        }
-    };
+    let name = request.fingerprint(&format!("{}!{key}", cx.address().key()));
     if let Some(reply) = kept(cache, &name).await {
         return Ok(Reply { cached: true, ..reply });
     }
-    let reply = model.chat(request).await?;
+    let model = request.model().to_owned();
+    let reply = request.send().await?;
     // What was cut short or taken away may come whole the next time.
     if matches!(reply.finish_reason, FinishReason::Stop | FinishReason::ToolCalls) && !is_secret(cx, &reply) {
-        keep(cache, name, openai.model().to_owned(), &reply).await;
+        keep(cache, name, model, &reply).await;
     }
     Ok(reply)
 }

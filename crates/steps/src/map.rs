@@ -349,7 +349,7 @@ impl Step for Map {
         let schema = Arc::new(arrow_schema::Schema::new(fields.collect::<Vec<_>>()));
         let key = cx.address().key();
         // Rows of a map within an item are part of the item's record, and not many.
-        let parts = cx.resource::<Parts>().ok().filter(|_| cx.is_top()).map(|parts| (parts, key.as_str()));
+        let parts = cx.optional::<Parts>().filter(|_| cx.is_top()).map(|parts| (parts, key.as_str()));
         let mut rows = RowWriter::new(schema, types, parts);
         let keep = self.on_item_error == OnItemError::Keep;
         let mut reductions = self.reductions(&collected);

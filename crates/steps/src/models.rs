@@ -1,8 +1,9 @@
 //! The models of a run, as steps reach them.
 
 use flowrun_core::error::StepError;
-use flowrun_core::execute::StepCx;
-use flowrun_llm::BoundModel;
+use flowrun_core::events::Usage;
+use flowrun_core::execute::{Asked, StepCx};
+use flowrun_llm::{BoundModel, ChatRequest, Compared, ModelError, Prepared, Reply};
 
 use crate::search::Vectors;
 
@@ -34,6 +35,76 @@ impl Models {
 pub(crate) fn named<'c>(cx: &'c StepCx<'_>, name: &str) -> Result<&'c BoundModel, StepError> {
     let place = cx.model(name);
     place
-        .and_then(|place| cx.resource::<Models>().ok()?.get(place))
+        .and_then(|place| cx.optional::<Models>()?.get(place))
         .ok_or_else(|| StepError::new("engine.resource", format!("the run has no model `{name}`")).fatal())
+}
+
+/// A request that is written down. While thousands wait for their replies, none holds what it was made of.
+pub(crate) struct Question<'m> {
+    model: &'m BoundModel,
+    prepared: Prepared<'m>,
+    asked: Asked,
+    /// Whether the reply may come from another run, and go to one.
+    for_all: bool,
+}
+
+impl<'m> Question<'m> {
+    pub(crate) fn new(cx: &StepCx<'_>, model: &'m BoundModel, request: &ChatRequest) -> Result<Self, StepError> {
+        let ChatRequest { messages, settings, reply_schema, tools, tool_choice, .. } = request;
+        let messages = Compared { messages, veil: &|text| cx.veiled(text) };
+        // Who answers is no part of it: a run may go on with another model without asking again what was answered.
+        let asked = cx.asked(&(messages, settings, reply_schema, tools, tool_choice))?;
+        let prepared = model.prepare(request).map_err(|error| model_error(model, error))?;
+        Ok(Self { model, prepared, asked, for_all: crate::cache::is_for_all(cx, request) })
+    }
+
+    pub(crate) fn model(&self) -> &'m BoundModel {
+        self.model
+    }
+
+    /// Asks, as an effect of this key, and counts what that used.
+    pub(crate) async fn ask(self, cx: &StepCx<'_>, key: &str) -> Result<Reply, StepError> {
+        let Self { model, prepared, asked, for_all } = self;
+        let ask = || async move {
+            let reply = if for_all { crate::cache::reply(cx, key, prepared).await } else { prepared.send().await };
+            reply.map_err(|error| {
+                cx.add_usage(Usage { tries: error.tries.into(), ..Usage::default() });
+                model_error(model, error)
+            })
+        };
+        let reply = cx.call(key, asked, ask).await?;
+        cx.add_usage(usage_of(&reply));
+        Ok(reply)
+    }
+}
+
+pub(crate) fn described(model: &BoundModel) -> String {
+    format!("`{}`, {}", model.name(), model.describe())
+}
+
+fn usage_of(reply: &Reply) -> Usage {
+    if reply.cached {
+        return Usage { cached: 1, ..Usage::default() };
+    }
+    let mut usage = Usage { calls: 1, tries: reply.tries.into(), ..Usage::default() };
+    if reply.usage.reported {
+        usage.input_tokens = reply.usage.input_tokens;
+        usage.output_tokens = reply.usage.output_tokens;
+    } else {
+        usage.uncounted = 1;
+    }
+    usage
+}
+
+pub(crate) fn model_error(model: &BoundModel, error: ModelError) -> StepError {
+    let (help, fatal) = (error.help(), error.fatal());
+    let mut step = StepError::new(error.code(), error.to_string()).detail("model", described(model)).help(help);
+    // A good status says nothing of what went wrong.
+    if let Some(status) = error.status.filter(|status| !(200..300).contains(status)) {
+        step = step.detail("status", status.to_string());
+    }
+    if let Some(body) = error.body {
+        step = step.detail("reply", body);
+    }
+    if fatal { step.fatal() } else { step }
 }

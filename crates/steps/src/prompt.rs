@@ -29,7 +29,7 @@ use serde_json::{Map, Value as Json};
 use crate::models;
 use crate::template::inputs_of;
 use ask::Answer;
-pub(crate) use ask::{described, model_error, offline_text, unfit, usage_of};
+pub(crate) use ask::{offline_text, unfit};
 pub(crate) use form::{Form, Mode};
 pub(crate) use history::{CHAT_HISTORY, insert};
 pub(crate) use shape::Shape;

@@ -216,7 +216,7 @@ impl OpenStore {
         collection: &Arc<Collection>,
         change: Change,
     ) -> Result<Changed, StepError> {
-        let once = cx.resource::<RunMark>().ok().map(|mark| Once::new(&mark.0, &cx.address().key()));
+        let once = cx.optional::<RunMark>().map(|mark| Once::new(&mark.0, &cx.address().key()));
         cx.effect("write", || async { Ok(store.change(collection, &change, once.as_ref()).await?) }).await
     }
 

@@ -62,6 +62,9 @@ struct Answered<T> {
     value: T,
 }
 
+/// What was asked, as far as a journal compares it: a digest, where the journal outlives the run.
+pub struct Asked(Option<String>);
+
 /// Where a secret stands in the request, its name does in the digest: nobody can try values on it, and a run goes on with
 /// another one without asking again.
 fn digest_of(request: &impl Serialize, secrets: &Secrets) -> Result<String, StepError> {
@@ -192,11 +195,11 @@ impl<'a> StepCx<'a> {
 
     /// The identity of a request: the same for every try of it, and in every run with this seed.
     pub fn identity(&self, key: &str) -> String {
-        let mut hasher = self.run.identities.clone();
-        for part in [self.key(), EFFECT, key] {
-            hasher.update(part.as_bytes());
-        }
-        hasher.finalize().to_hex()[..32].to_owned()
+        let effect = [self.key(), EFFECT, key].concat();
+        // Not by a `Hasher`, which is two kilobytes that have to be written for each call.
+        let hash = blake3::keyed_hash(&self.run.identities, effect.as_bytes());
+        let [half, _] = hash.as_bytes().as_chunks().0 else { unreachable!("a hash has 32 bytes") };
+        format!("{:032x}", u128::from_be_bytes(*half))
     }
 
     fn effect_key(&self, key: &str) -> String {
@@ -208,10 +211,15 @@ impl<'a> StepCx<'a> {
     /// # Errors
     /// `engine.resource` when the program that started the run did not provide one.
     pub fn resource<T: Send + Sync + 'static>(&self) -> Result<&T, StepError> {
-        self.run.resources.get().ok_or_else(|| {
+        self.optional().ok_or_else(|| {
             let message = format!("the run has no {}", std::any::type_name::<T>());
             StepError::new("engine.resource", message)
         })
+    }
+
+    /// As [`StepCx::resource`], of what a run may do without.
+    pub fn optional<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.run.resources.get()
     }
 
     /// The place of a model among the document's models.
@@ -334,23 +342,29 @@ impl<'a> StepCx<'a> {
         Ok(outcome)
     }
 
+    /// What the journal compares of a request. Asked of it before the call, so that nobody has to hold the request until its
+    /// answer is there.
+    ///
+    /// # Errors
+    /// When the request cannot be written.
+    pub fn asked(&self, request: &impl Serialize) -> Result<Asked, StepError> {
+        let digest = || digest_of(request, self.run.journal.secrets());
+        self.run.journal.outlives().then(digest).transpose().map(Asked)
+    }
+
     /// As [`StepCx::effect`], for what answers a request: an outcome that was kept is used only where the request is
-    /// still the same, so that a run may go on over a flow that was changed. `request` is asked for where it matters.
+    /// still the same, so that a run may go on over a flow that was changed.
     ///
     /// # Errors
     /// As [`StepCx::effect`].
-    pub async fn effect_of<R, T, F, Fut>(&self, key: &str, request: &R, run: F) -> Result<T, StepError>
+    pub async fn effect_of<T, F, Fut>(&self, key: &str, asked: Asked, run: F) -> Result<T, StepError>
     where
-        R: Serialize + Sync,
         T: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, StepError>> + Send,
     {
-        if !self.run.journal.outlives() {
-            return self.effect(key, run).await;
-        }
+        let Asked(Some(digest)) = asked else { return self.effect(key, run).await };
         let address = self.first_use(key)?;
-        let digest = digest_of(request, self.run.journal.secrets())?;
         if let Some(kept) = self.run.journal.effect(&address)? {
             let Answered { of, value } = serde_json::from_str(&kept).map_err(unreadable)?;
             if of == digest {

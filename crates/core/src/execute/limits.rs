@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::context::FlowEnd;
+use super::context::{Asked, FlowEnd};
 use super::{Run, StepCx};
 use crate::address::Address;
 use crate::error::{INTERRUPTED, StepError};
@@ -137,14 +137,13 @@ impl StepCx<'_> {
     ///
     /// # Errors
     /// `limit.calls`, `limit.tokens`; as [`StepCx::effect_of`].
-    pub async fn call<R, T, F, Fut>(&self, key: &str, request: &R, run: F) -> Result<T, StepError>
+    pub async fn call<T, F, Fut>(&self, key: &str, asked: Asked, run: F) -> Result<T, StepError>
     where
-        R: Serialize + Sync,
         T: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, StepError>> + Send,
     {
-        let Some(meter) = &self.frame.meter else { return self.effect_of(key, request, run).await };
+        let Some(meter) = &self.frame.meter else { return self.effect_of(key, asked, run).await };
         let is_new = AtomicBool::new(false);
         let counted = || async {
             is_new.store(true, Ordering::Relaxed);
@@ -154,7 +153,7 @@ impl StepCx<'_> {
             begun.answered();
             Ok(answer)
         };
-        let answer = self.effect_of(key, request, counted).await?;
+        let answer = self.effect_of(key, asked, counted).await?;
         if !is_new.load(Ordering::Relaxed) {
             meter.count_calls(1);
         }

@@ -32,7 +32,7 @@ use crate::secrets::{Secrets, Veiled};
 use crate::value::Value;
 use failures::Failures;
 
-pub use context::{FlowEnd, FlowRun, StepCx};
+pub use context::{Asked, FlowEnd, FlowRun, StepCx};
 pub use early::{StopAfter, Target};
 pub use items::{ItemPlan, OnItemError};
 pub use limits::Interrupt;
@@ -151,8 +151,8 @@ pub struct Run {
     begun_with: Messages,
     /// What it waits for.
     questions: Mutex<Vec<Question>>,
-    /// What the identities of all requests begin with: the seed.
-    identities: blake3::Hasher,
+    /// The key under which the identities of all requests are made. The seed is in it.
+    identities: [u8; 32],
     open: tools::Open,
     totals: Mutex<Usage>,
     counters: Mutex<BTreeMap<String, u64>>,
@@ -162,11 +162,9 @@ pub struct Run {
 impl Run {
     /// A run with these options, without resources, observers or a journal.
     pub fn new(options: RunOptions) -> Self {
-        let mut identities = blake3::Hasher::new_derive_key("flowrun 2026 request identity");
-        identities.update(&options.seed.to_le_bytes());
         Self {
+            identities: blake3::derive_key("flowrun 2026 request identity", &options.seed.to_le_bytes()),
             options,
-            identities,
             open: tools::Open::default(),
             resources: Resources::new(),
             observers: Observers::new(),

@@ -224,7 +224,8 @@ impl StepCx<'_> {
             return answer(self.made_call(tool, key, arguments).await);
         }
         let call = || async { answer(self.begun_call(tool, key, arguments).await) };
-        let record = self.effect_of(key, &(&*tool.name, arguments), call).await?;
+        let asked = self.asked(&(&*tool.name, arguments))?;
+        let record = self.effect_of(key, asked, call).await?;
         if !tool.idempotent
             && let Some(settled) = self.run.journal.settled(true)
         {

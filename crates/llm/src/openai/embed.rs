@@ -5,8 +5,8 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{OpenAiModel, REQUEST_ID, header};
-use crate::transport::received;
+use super::{OpenAiModel, header};
+use crate::transport::{REQUEST_ID, received};
 use crate::{EmbedRequest, Embedded, ModelError, ModelErrorKind, Usage};
 
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ impl OpenAiModel {
         loop {
             match self.one_embedding(&wire, identity.clone()).await {
                 Ok(embedded) => return Ok(Embedded { tries, ..embedded }),
-                Err(error) => tokio::time::sleep(self.wait(error, tries, &request.identity)?).await,
+                Err(error) => tokio::time::sleep(self.wait(error, tries, &identity)?).await,
             }
             tries += 1;
         }

@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use flowrun_core::conversation::{Message as Said, QuestionKind, Role as Speaker};
 use flowrun_core::error::StepError;
-use flowrun_core::events::Usage;
 use flowrun_core::execute::{StepCx, ToolAnswer};
 use flowrun_core::tool::ToolDefinition;
 use flowrun_core::value::{ObjectBuilder, Value};
-use flowrun_llm::{
-    BoundModel, ChatRequest, Compared, FinishReason, Message, ModelErrorKind, Reply, ToolCall, ToolSpec,
-};
+use flowrun_llm::{BoundModel, ChatRequest, FinishReason, Message, ModelErrorKind, Reply, ToolCall, ToolSpec};
 use serde_json::{Value as Json, json};
 
 use super::{Agent, Answer};
-use crate::prompt::{Form, described, model_error, usage_of};
+use crate::models::{Question, described};
+use crate::prompt::Form;
 
 /// The tool by which an agent gives its answer, where that has fields.
 pub(super) const SUBMIT: &str = "submit";
@@ -77,19 +75,7 @@ impl<'r> Rounds<'r> {
         let key = format!("round/{round}");
         let (cx, model) = (self.cx, self.model);
         self.request.identity = cx.identity(&key);
-        let request = &self.request;
-        // Who answers is no part of it, as in a prompt.
-        let messages = Compared { messages: &request.messages, veil: &|text| cx.veiled(text) };
-        let asked = (messages, &request.settings, &request.tools);
-        let reply: Reply = cx
-            .call(&key, &asked, || async {
-                crate::cache::chat(cx, model, &key, request).await.map_err(|error| {
-                    cx.add_usage(Usage { tries: error.tries.into(), ..Usage::default() });
-                    model_error(model, error)
-                })
-            })
-            .await?;
-        cx.add_usage(usage_of(&reply));
+        let reply = Question::new(cx, model, &self.request)?.ask(cx, &key).await?;
         if reply.finish_reason == FinishReason::Length {
             let message = "the reply was cut short at the limit of tokens";
             return Err(StepError::new(ModelErrorKind::Truncated.code(), message)

@@ -7,12 +7,12 @@ use flowrun_core::ports::Ports;
 use flowrun_core::template::OfflineText;
 use flowrun_core::value::Value;
 use flowrun_llm::{
-    BoundModel, ChatRequest, Compared, FinishReason, Message, ModelError, ModelErrorKind, Reply, ReplySchema,
-    Role, ToolChoice, ToolSpec,
+    BoundModel, ChatRequest, FinishReason, Message, ModelErrorKind, Reply, ReplySchema, Role, ToolChoice, ToolSpec,
 };
 
 use super::form::{Form, Mode, NAME};
 use super::{LOGPROBS, Prompt};
+use crate::models::{Question, described};
 
 /// What a model answered: the outputs, where they are more than the text, and the text as it wrote it.
 pub(super) struct Answer {
@@ -42,14 +42,17 @@ impl Prompt {
         model: &BoundModel,
         messages: Vec<Message>,
     ) -> Result<Answer, StepError> {
-        let mut request = ChatRequest { messages, settings: self.settings(cx)?, ..ChatRequest::default() };
+        let (settings, identity) = (self.settings(cx)?, cx.identity("reply"));
+        let mut request = ChatRequest { messages, settings, identity, ..ChatRequest::default() };
         let Some(form) = self.form() else {
-            let reply = self.call(cx, model, "reply", &mut request).await?;
+            let question = Question::new(cx, model, &request)?;
+            drop(request);
+            let reply = self.call(cx, "reply", question).await?;
             let logprobs = self.logprobs(model, &reply)?;
             return Ok(Answer { outputs: self.weighed(&reply.text, logprobs), text: reply.text });
         };
         self.ask_for(form, &mut request);
-        let first = self.call(cx, model, "reply", &mut request).await?;
+        let first = self.call(cx, "reply", Question::new(cx, model, &request)?).await?;
         let first = written(&first).to_owned();
         let problems = match form.read(&first) {
             Ok(outputs) => return Ok(Answer { outputs: Some(outputs), text: first }),
@@ -60,8 +63,10 @@ impl Prompt {
         let shown = if first.is_empty() { "(no answer)" } else { &first };
         request.messages.push(Message::assistant(shown));
         request.messages.push(Message::user(Form::complaint(&problems, self.mode())));
+        request.identity = cx.identity("repair");
         let failed = |error: StepError| error.detail("first", first.clone());
-        let again = self.call(cx, model, "repair", &mut request).await.map_err(failed)?;
+        let again = Question::new(cx, model, &request)?;
+        let again = self.call(cx, "repair", again).await.map_err(failed)?;
         let text = written(&again).to_owned();
         let outputs = form.read(&text).map_err(|problems| failed(unfit(model, &problems, &text)))?;
         Ok(Answer { outputs: Some(outputs), text })
@@ -86,27 +91,9 @@ impl Prompt {
         }
     }
 
-    async fn call(
-        &self,
-        cx: &StepCx<'_>,
-        model: &BoundModel,
-        key: &str,
-        request: &mut ChatRequest,
-    ) -> Result<Reply, StepError> {
-        request.identity = cx.identity(key);
-        let request = &*request;
-        // Who answers is no part of it: a run may go on with another model without asking again what was answered.
-        let messages = Compared { messages: &request.messages, veil: &|text| cx.veiled(text) };
-        let asked = (messages, &request.settings, &request.reply_schema, &request.tools, &request.tool_choice);
-        let reply: Reply = cx
-            .call(key, &asked, || async {
-                crate::cache::chat(cx, model, key, request).await.map_err(|error| {
-                    cx.add_usage(Usage { tries: error.tries.into(), ..Usage::default() });
-                    model_error(model, error)
-                })
-            })
-            .await?;
-        cx.add_usage(usage_of(&reply));
+    async fn call(&self, cx: &StepCx<'_>, key: &str, question: Question<'_>) -> Result<Reply, StepError> {
+        let model = question.model();
+        let reply = question.ask(cx, key).await?;
         if reply.finish_reason == FinishReason::Length && !self.allow_truncated {
             let message = "the reply was cut short at the limit of tokens";
             return Err(StepError::new(ModelErrorKind::Truncated.code(), message)
@@ -179,35 +166,4 @@ pub(crate) fn unfit(model: &BoundModel, problems: &[String], text: &str) -> Step
         .detail("model", described(model))
         .detail("reply", text)
         .help("change the prompt, take another `mode`, or list `model.structure` in a retry's `retry_on`")
-}
-
-pub(crate) fn usage_of(reply: &Reply) -> Usage {
-    if reply.cached {
-        return Usage { cached: 1, ..Usage::default() };
-    }
-    let mut usage = Usage { calls: 1, tries: reply.tries.into(), ..Usage::default() };
-    if reply.usage.reported {
-        usage.input_tokens = reply.usage.input_tokens;
-        usage.output_tokens = reply.usage.output_tokens;
-    } else {
-        usage.uncounted = 1;
-    }
-    usage
-}
-
-pub(crate) fn described(model: &BoundModel) -> String {
-    format!("`{}`, {}", model.name(), model.describe())
-}
-
-pub(crate) fn model_error(model: &BoundModel, error: ModelError) -> StepError {
-    let (help, fatal) = (error.help(), error.fatal());
-    let mut step = StepError::new(error.code(), error.to_string()).detail("model", described(model)).help(help);
-    // A good status says nothing of what went wrong.
-    if let Some(status) = error.status.filter(|status| !(200..300).contains(status)) {
-        step = step.detail("status", status.to_string());
-    }
-    if let Some(body) = error.body {
-        step = step.detail("reply", body);
-    }
-    if fatal { step.fatal() } else { step }
 }

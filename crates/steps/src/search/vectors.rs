@@ -8,7 +8,7 @@ use flowrun_core::events::Usage;
 use flowrun_core::execute::StepCx;
 use flowrun_llm::{Answerer, BoundModel, EmbedRequest};
 
-use crate::prompt::model_error;
+use crate::models::model_error;
 
 /// Most texts of one request.
 const BATCH: usize = 128;
