@@ -125,6 +125,11 @@ fn places_of(wrong: &Diagnostics, name: &str) -> String {
     )
 }
 
+/// How a secret is given so that it stands in no history of a shell and in no list of processes.
+fn unseen(name: &str) -> String {
+    format!("`--inputs FILE` with `{name}: …` in it; what `-i {name}=…` says stays in the history of the shell")
+}
+
 /// What is typed of secrets where a run goes on.
 pub(super) fn typed_again<'n>(names: impl Iterator<Item = &'n str>) -> String {
     names.fold(String::new(), |typed, name| typed + " -i " + name + "=…")
@@ -156,6 +161,7 @@ pub(in crate::commands) fn bind(
     let inputs = execute::bind(flow, given).map_err(|wrong| {
         let stop = Stop::usage(wrong.join("\n       "));
         match absent {
+            Some(port) if port.secret => stop.help(unseen(&port.name)),
             Some(port) => stop.help(format!("give it with `-i {}=…`", port.name)),
             None => stop,
         }
