@@ -107,7 +107,8 @@ fn from_file(file: &Path, secret: bool) -> Result<BTreeMap<String, Value>, Stop>
     let name = file.display().to_string();
     let text = std::fs::read(file).map_err(|e| Stop::usage(format!("`{name}` cannot be read: {e}")))?;
     let folder = file.parent().unwrap_or(Path::new("."));
-    let parsed = parse_node(&text, &ParseOptions::new(name.as_str(), folder))
+    let environment = |name: &str| std::env::var(name).ok();
+    let parsed = parse_node(&text, &ParseOptions::new(name.as_str(), folder).env(&environment))
         .map_err(|wrong| if secret { Stop::usage(places_of(&wrong, &name)) } else { Stop::Diagnostics(wrong) })?;
     match parsed.node.to_value() {
         Value::Object(object) => Ok(object.iter().map(|(k, v)| (k.to_string(), v.clone())).collect()),
