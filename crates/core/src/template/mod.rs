@@ -205,7 +205,7 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.set_fuel(Some(FUEL));
     engine.set_debug(true);
     engine.add_filter("thousands", with_separators);
-    engine.add_filter(order::FILTER, order::compared);
+    order::make_strict(&mut engine);
     for function in ["range", "dict", "namespace", "debug", "cycler", "joiner", "lipsum"] {
         engine.remove_global(function);
     }

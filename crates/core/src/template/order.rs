@@ -5,15 +5,28 @@
 //! order. What stands in a line stays there, so that places of errors keep their lines.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::value::{Rest, Value as Jinja, ValueKind};
-use minijinja::{Error, ErrorKind};
+use minijinja::{Environment, Error, ErrorKind};
 
 /// The filter, which no text names itself.
 pub(super) const FILTER: &str = "compared";
+
+/// The names of tests that compare by order, each with its operator.
+const TESTS: [(&str, &str); 10] = [
+    ("lt", "<"),
+    ("lessthan", "<"),
+    ("<", "<"),
+    ("le", "<="),
+    ("<=", "<="),
+    ("gt", ">"),
+    ("greaterthan", ">"),
+    (">", ">"),
+    ("ge", ">="),
+    (">=", ">="),
+];
 
 /// How many characters of a value an error shows.
 const SHOWN: usize = 40;
@@ -48,7 +61,7 @@ struct Chain {
     /// Where its first operand begins.
     start: Option<usize>,
     operators: Vec<(Range<usize>, &'static str)>,
-    /// Whether all operators are such that the filter knows them.
+    /// Whether `in` is among them, which the filter does not know.
     foreign: bool,
 }
 
@@ -100,12 +113,7 @@ fn edits(source: &str, expression: bool) -> Edits {
     if let Some(mut chain) = chains.pop() {
         chain.close(end, &mut edits);
     }
-    // Where two stand at one place, what closes an inner one was found first; of two that open, the outer one was not.
-    edits.sort_by(|(a, left), (b, right)| {
-        let opens = |text: &str| text == "(";
-        let tie = if opens(left) && opens(right) { Ordering::Equal } else { opens(left).cmp(&opens(right)) };
-        a.start.cmp(&b.start).then(a.end.cmp(&b.end)).then(tie)
-    });
+    edits.sort_by_key(|(range, _)| range.start);
     edits
 }
 
@@ -151,8 +159,18 @@ fn role(before: Option<&Token<'_>>, token: &Token<'_>, after: Option<&Token<'_>>
     }
 }
 
+/// Makes an engine compare by order only what has one: by the filter, and by the tests `lt`, `gt` and so on, which filters
+/// such as `select` name too.
+pub(super) fn make_strict(engine: &mut Environment<'static>) {
+    engine.add_filter(FILTER, compared);
+    for (name, operator) in TESTS {
+        engine.add_test(name, move |left: &Jinja, right: &Jinja| holds(left, operator, right));
+    }
+}
+
 /// `(first)|compared('<', (second), '<=', (third))`.
-pub(super) fn compared(first: &Jinja, rest: Rest<Jinja>) -> Result<bool, Error> {
+#[expect(clippy::needless_pass_by_value, reason = "so the engine calls a filter")]
+fn compared(first: &Jinja, rest: Rest<Jinja>) -> Result<bool, Error> {
     let mut left = first;
     for link in rest.chunks_exact(2) {
         let (operator, right) = (link[0].as_str().unwrap_or_default(), &link[1]);
@@ -199,12 +217,8 @@ fn no_order(left: &Jinja, operator: &str, right: &Jinja) -> String {
         }
         _ => "",
     };
-    let message = format!("{of} and {to} have no order: {} {operator} {}", shown(left), shown(right));
-    if of == to {
-        format!("two values of the type {of} have no order by `{operator}`{help}")
-    } else {
-        message + help
-    }
+    let both = if of == to { format!("{of} and another") } else { format!("{of} and {to}") };
+    format!("{both} have no order: {} {operator} {}{help}", shown(left), shown(right))
 }
 
 fn name(value: &Jinja) -> &'static str {
@@ -266,9 +280,12 @@ mod tests {
         );
         assert!(said("x <= 3", serde_json::Value::Null).starts_with("null and a number have no order: null <= 3"));
         assert!(said("1 < x < 3", true.into()).starts_with("a number and a boolean have no order"));
-        assert_eq!(said("x < x", serde_json::json!({})), "two values of the type an object have no order by `<`");
+        assert_eq!(said("x < x", serde_json::json!({})), "an object and another have no order: {} < {}");
         assert_eq!(eval("x is number and x > 3", "12".into()).unwrap(), Value::Bool(false), "it is not asked");
         assert_eq!(eval("x|int > 3", "12".into()).unwrap(), Value::Bool(true));
+        assert!(said("x is gt 3", "12".into()).contains("have no order"));
+        assert!(said("[1, x]|select('<', 3)|list", "12".into()).contains("have no order"));
+        assert_eq!(eval("[1, x]|select('lt', 3)|list", 12.into()).unwrap(), Value::from(vec![Value::Int(1)]));
         assert_eq!(eval("1 < x <= 3 != 4", 3.into()).unwrap(), Value::Bool(true));
         let text = Template::parse("{% if x > 3 %}more{% endif %}", Extras::None).unwrap();
         assert!(text.render(|_| Some("12".into())).unwrap_err().message.contains("have no order"));
