@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::transport::Unusable;
 use crate::{
     BaseUrl, BaseUrlError, ChatRequest, EmbedRequest, Embedded, HttpClient, ModelChoice, ModelConfig, ModelError,
-    ModelErrorKind, ModelOverride, OpenAiModel, Prepared, Provider, Reply, Secret,
+    ModelErrorKind, ModelOverride, OpenAiModel, Prepared, Price, Provider, Reply, Secret,
 };
 
 const KEY_VARIABLE: &str = "OPENAI_API_KEY";
@@ -72,6 +72,7 @@ pub enum OfflineReason {
 pub struct BoundModel {
     name: Arc<str>,
     answerer: Answerer,
+    price: Option<Price>,
 }
 
 impl BoundModel {
@@ -111,7 +112,7 @@ impl BoundModel {
     /// When the request cannot be sent, or the model is offline.
     pub fn prepare(&self, request: &ChatRequest) -> Result<Prepared<'_>, ModelError> {
         match &self.answerer {
-            Answerer::Openai(model) => model.prepare(request),
+            Answerer::Openai(model) => model.prepare(request, self.price),
             Answerer::Offline(_) => Err(ModelError::new(
                 ModelErrorKind::NoTemplate,
                 format!("model `{}` is offline and was asked without a template", self.name),
@@ -132,7 +133,10 @@ impl BoundModel {
     /// Asks for the vectors of texts. One that is offline answers with [`crate::offline_vector`].
     pub async fn embed(&self, request: &EmbedRequest) -> Result<Embedded, ModelError> {
         match &self.answerer {
-            Answerer::Openai(model) => model.embed(request).await,
+            Answerer::Openai(model) => {
+                let embedded = model.embed(request).await?;
+                Ok(Embedded { cost: self.price.and_then(|price| price.of(&embedded.usage)), ..embedded })
+            }
             Answerer::Offline(_) => Ok(crate::embed::offline(request)),
         }
     }
@@ -200,7 +204,11 @@ impl Binder<'_> {
                 Answerer::Openai(Arc::new(openai))
             }
         };
-        Ok(BoundModel { name: name.into(), answerer })
+        // What is written of one model does not hold for another.
+        let price = config.price.filter(|_| {
+            model.is_none_or(|named| config.model.as_ref().map_or(DEFAULT_MODEL, String::as_str) == named)
+        });
+        Ok(BoundModel { name: name.into(), answerer, price })
     }
 }
 

@@ -17,8 +17,8 @@ use serde::Serialize;
 use crate::transport::{Chat, OneTry, Unusable, received, unmade};
 use crate::wire::{Asked, WireReply, WireRequest};
 use crate::{
-    ChatRequest, HttpClient, MaxTokensKey, ModelConfig, ModelError, ModelErrorKind, Reply, RetryConfig, Secret,
-    Settings, retry,
+    ChatRequest, HttpClient, MaxTokensKey, ModelConfig, ModelError, ModelErrorKind, Price, Reply, RetryConfig,
+    Secret, Settings, retry,
 };
 
 /// A model behind an OpenAI-compatible endpoint, ready to be called.
@@ -79,14 +79,14 @@ impl OpenAiModel {
     ///
     /// # Errors
     /// When it cannot be written or its identity cannot be sent.
-    pub(crate) fn prepare(&self, request: &ChatRequest) -> Result<Prepared<'_>, ModelError> {
+    pub(crate) fn prepare(&self, request: &ChatRequest, price: Option<Price>) -> Result<Prepared<'_>, ModelError> {
         let settings = request.settings.over(&self.settings);
         let is_free = settings.temperature != Some(0.0);
         let wire = WireRequest { model: &self.model, request, settings, max_tokens_key: self.max_tokens_key };
         let body = Bytes::from(wire.body().map_err(|error| unmade(&self.host, &error))?);
         let identity = header(&request.identity)?;
         let offers_tools = !request.tools.is_empty();
-        Ok(Prepared { model: self, chat: Chat { body, identity }, offers_tools, is_free })
+        Ok(Prepared { model: self, chat: Chat { body, identity }, offers_tools, is_free, price })
     }
 
     /// How long to wait after a failed try; the error where there is no other.
@@ -111,6 +111,7 @@ pub struct Prepared<'m> {
     offers_tools: bool,
     /// Whether the model chooses its words freely.
     is_free: bool,
+    price: Option<Price>,
 }
 
 impl Prepared<'_> {
@@ -139,7 +140,10 @@ impl Prepared<'_> {
         let mut tries = 1;
         loop {
             match self.one_try().await {
-                Ok(reply) => return Ok(Reply { tries, ..reply }),
+                Ok(reply) => {
+                    let cost = self.price.and_then(|price| price.of(&reply.usage));
+                    return Ok(Reply { tries, cost, ..reply });
+                }
                 Err(error) => tokio::time::sleep(self.model.wait(error, tries, &self.chat.identity)?).await,
             }
             tries += 1;

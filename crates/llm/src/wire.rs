@@ -280,6 +280,14 @@ struct WireUsage {
     prompt_tokens: Option<u64>,
     #[serde(default)]
     completion_tokens: Option<u64>,
+    #[serde(default)]
+    prompt_tokens_details: Option<WireDetails>,
+}
+
+#[derive(Deserialize)]
+struct WireDetails {
+    #[serde(default)]
+    cached_tokens: Option<u64>,
 }
 
 /// The first of a list, without making room for more. An empty one is refused while reading, because only then the error
@@ -320,6 +328,7 @@ impl WireReply {
         let reported = self.usage.as_ref().and_then(WireUsage::reported);
         let usage = reported.unwrap_or_else(|| Usage {
             input_tokens: asked.input_tokens(),
+            cached_input_tokens: 0,
             output_tokens: tokens(&written()),
             reported: false,
         });
@@ -330,6 +339,7 @@ impl WireReply {
             usage,
             tries: 1,
             cached: false,
+            cost: None,
             served_by: self.model,
             tool_calls,
             logprobs,
@@ -339,7 +349,13 @@ impl WireReply {
 
 impl WireUsage {
     fn reported(&self) -> Option<Usage> {
-        Some(Usage { input_tokens: self.prompt_tokens?, output_tokens: self.completion_tokens?, reported: true })
+        let details = self.prompt_tokens_details.as_ref();
+        Some(Usage {
+            input_tokens: self.prompt_tokens?,
+            cached_input_tokens: details.and_then(|details| details.cached_tokens).unwrap_or(0),
+            output_tokens: self.completion_tokens?,
+            reported: true,
+        })
     }
 }
 
@@ -490,7 +506,7 @@ mod tests {
     fn a_sparse_reply_is_a_reply() {
         let reply = read(json!({ "choices": [{ "message": { "content": "hello" } }] })).unwrap();
         assert_eq!(reply.finish_reason, FinishReason::Stop);
-        assert_eq!(reply.usage, Usage { input_tokens: 8, output_tokens: 2, reported: false });
+        assert_eq!(reply.usage, Usage { input_tokens: 8, output_tokens: 2, reported: false, ..Usage::default() });
         assert_eq!(reply.served_by, None);
     }
 
