@@ -150,7 +150,7 @@ fn scripts_are_told_the_messages_in_the_order_of_the_conversation() {
     };
     let wait = tool("until [ -e spoken ]; do sleep 0.01; done");
     let flow = format!(
-        "flow: talks\ntools:\n  wait: {wait}\n  tell: {}\nsteps:\n  beside: {{ type: parallel, flows: [first, second] }}\n  end: {{ type: output_message, template: end }}\nflows:\n  first:\n    steps:\n      wait: {{ type: tool, tool: wait }}\n      say: {{ type: output_message, template: first }}\n  second:\n    steps:\n      say: {{ type: output_message, template: second }}\n      tell: {{ type: tool, tool: tell }}\n",
+        "flow: talks\ntools:\n  wait: {wait}\n  tell: {}\nsteps:\n  beside: {{ type: parallel, flows: [first, second] }}\n  finish: {{ type: output_message, template: end }}\nflows:\n  first:\n    outputs: {{}}\n    steps:\n      wait: {{ type: tool, tool: wait }}\n      say: {{ type: output_message, template: first }}\n  second:\n    outputs: {{}}\n    steps:\n      say: {{ type: output_message, template: second }}\n      tell: {{ type: tool, tool: tell }}\n",
         tool("echo > spoken"),
     );
     sandbox.write("talks.yaml", flow);

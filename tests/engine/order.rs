@@ -97,30 +97,34 @@ flow: talks
 steps:
   begin: { type: output_message, template: begin }
   beside: { type: parallel, flows: [slow, quick] }
-  end: { type: output_message, template: end }
+  finish: { type: output_message, template: end }
 flows:
   slow:
+    outputs: {}
     steps:
       turns: { type: constant, values: { turns: [[5, 4], [3, 2]] } }
       each: { type: map, flow: outer, over: { turns: turns.turns }, parallel: 2 }
       say: { type: output_message, template: slow }
   outer:
     inputs: { turns: [integer] }
+    outputs: {}
     steps:
       each: { type: map, flow: item, over: { turn: inputs.turns }, parallel: 2 }
       say: { type: output_message, template: \"{{ turns }}\" }
   item:
     inputs: { turn: integer }
+    outputs: {}
     steps:
       wait: { type: turn }
       say: { type: output_message, template: \"{{ turn }}\" }
   quick:
+    outputs: {}
     steps:
       turn: { type: constant, values: { turn: 0 } }
       wait: { type: turn }
       say: { type: output_message, template: quick }
-      next: { type: constant, values: { turn: 1 } }
-      hand_on: { type: turn, with: { turn: next.turn } }
+      second: { type: constant, values: { turn: 1 } }
+      hand_on: { type: turn, with: { turn: second.turn } }
 ";
 
 #[test]
@@ -128,7 +132,7 @@ fn a_conversation_is_in_the_order_of_flows_and_items_whichever_was_quicker() {
     let engine = Engine::of(TALKS, &registry()).with(&Arc::new(Turns::default()));
     engine.run(BTreeMap::new()).unwrap();
     let said: Vec<_> = engine.said().into_iter().map(|(_, text)| text).collect();
-    assert_eq!(said, ["begin", "5", "4", "[5, 4]", "3", "2", "[3, 2]", "slow", "quick", "end"]);
+    assert_eq!(said, ["begin", "5", "4", "[5,4]", "3", "2", "[3,2]", "slow", "quick", "end"]);
 }
 
 /// What is left in the middle has been said; what failed has not.
@@ -141,7 +145,7 @@ steps:
   begin: { type: output_message, template: begin }
   numbers: { type: constant, values: { numbers: [0, 1, 2] } }
   each: { type: map, flow: item, over: { n: numbers.numbers }, on_item_error: skip }
-  end: { type: output_message, template: end }
+  finish: { type: output_message, template: end }
 flows:
   item:
     inputs: { n: integer }
@@ -157,7 +161,7 @@ flows:
     let go_on = |word: &str| {
         let Execution::Waiting(questions) = engine.execute(BTreeMap::new()).unwrap() else { panic!("it waits") };
         let said = said();
-        block_on(answer(&*journal, &questions[0], &json!({ "result": { "word": word } }))).unwrap();
+        block_on(answer(&*journal, &questions[0], &json!({ "result": word }))).unwrap();
         said
     };
     assert_eq!(go_on("a"), ["begin", "before 1"]);

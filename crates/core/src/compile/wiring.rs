@@ -270,9 +270,9 @@ impl Wirer<'_> {
             producers.extend(&source.reached.producers);
             keys.push(self.slots.key_of(&reference.value));
         }
-        producers.sort_unstable();
-        producers.dedup();
         if !always {
+            producers.sort_unstable();
+            producers.dedup();
             always = !self.nearest(n, &Producers::new(producers.clone())).open;
         }
         if !always && port.default.is_none() {
