@@ -9,7 +9,13 @@ use tokio::sync::watch;
 
 /// The registry of the program and the step types of this file.
 pub(crate) fn registry() -> Registry {
-    flowrun::standard().with::<Fail>().with::<Pay>().with::<Dawdle>().with::<Turn>().with::<Probe>()
+    flowrun::standard()
+        .with::<Fail>()
+        .with::<Pay>()
+        .with::<Dawdle>()
+        .with::<Turn>()
+        .with::<Probe>()
+        .with_error_codes(["test.failed", "test.fatal", "test.odd"])
 }
 
 /// Fails on one value, and hands every other on.
