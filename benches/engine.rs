@@ -120,12 +120,10 @@ impl Shape {
             Self::Diamonds => after_first(steps, 4, diamond),
             Self::Fan => fan(steps),
             Self::Maps => maps(steps / 2),
-            Self::Retries => after_first(steps, 2, |n| {
-                let next = format!("next: {{ again: {{ retry: step_{n}, max_trials: 3, else: end }} }}");
-                let judges =
-                    format!("{{ type: branch, cases: {{ bad: again }}, with: {{ value: text_{n} }}, {next} }}");
-                format!("  step_{n}: {}\n  judge_{n}: {judges}\n", template("text", n, ""))
-            }),
+            Self::Retries => {
+                let last = format!("  step_{}: {}\n", steps / 2, template("text", steps / 2, ""));
+                after_first(steps, 2, retry) + &last
+            }
         };
         format!("flow: {}\n{flow}", self.word())
     }
@@ -148,6 +146,13 @@ fn diamond(n: u32) -> String {
     let (left, right) = (template("text", n, &format!(", next: meet_{n}")), template("text", n, ""));
     let meets = format!("{{ type: template, template: \"<{{{{ text_{n} }}}}>\", output: met_{n} }}");
     format!("  part_{n}: {parts}\n  left_{n}: {left}\n  right_{n}: {right}\n  meet_{n}: {meets}\n")
+}
+
+fn retry(n: u32) -> String {
+    let again = format!("{{ retry: step_{n}, max_trials: 3, else: end }}");
+    let next = format!("next: {{ again: {again}, default: step_{} }}", n + 1);
+    let judges = format!("{{ type: branch, cases: {{ bad: again }}, with: {{ value: text_{n} }}, {next} }}");
+    format!("  step_{n}: {}\n  judge_{n}: {judges}\n", template("text", n, ""))
 }
 
 fn fan(ways: u32) -> String {
