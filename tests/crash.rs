@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flowrun_mock_llm::{FaultKind, Faults, Latency, Plan};
+use flowrun_mock_llm::{FaultKind, Faults, Latency, Plan, Verdicts};
 use serde_json::Value;
 
 use crate::durable::{ASK, JUSTIFY, id_of, kill, killed, run_folder, slow, started};
@@ -33,7 +33,10 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes_and_no_call_is_made_twice() 
     let rows = format!("rows={rows}");
     let shares = [(FaultKind::Status(429), 0.025), (FaultKind::Status(500), 0.025)].into();
     let faults = Faults { shares, per_call: Some(2), ..Faults::default() };
-    let plan = |ms| Plan { faults: faults.clone(), latency: Latency::Fixed { ms }, ..Plan::default() };
+    // So many refusals that rows are rejected, whatever the requests are called.
+    let verdicts = Verdicts { valid: 0.6, invalid: 0.35 };
+    let latency = |ms| Latency::Fixed { ms };
+    let plan = |ms| Plan { faults: faults.clone(), latency: latency(ms), verdicts, ..Plan::default() };
     let quick = |sandbox: Sandbox| {
         let flow = sandbox.read(JUSTIFY);
         let retry = "max_tokens: 2048, retry: { tries: 4, initial_delay: 0.001, max_delay: 0.01 } }";
