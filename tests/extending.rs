@@ -97,3 +97,46 @@ fn a_step_type_that_takes_a_reserved_key_or_name_is_refused() {
     let twice = registry().with::<WordCount>();
     assert_eq!(twice.problems(), ["there are two step types named `word_count`"]);
 }
+
+/// A step type with a mistake.
+#[derive(Deserialize, JsonSchema)]
+struct Breaks {}
+
+impl Step for Breaks {
+    const TYPE: &'static str = "breaks";
+    type Input = Ports;
+    type Output = Ports;
+
+    async fn run(&self, _: &StepCx<'_>, _: Ports) -> Result<Outcome<Ports>, StepError> {
+        panic!("nobody thought of this")
+    }
+}
+
+/// What the program of a step type with a mistake says: this very test, once more.
+#[test]
+fn a_step_that_panics_is_told_once() {
+    const AS_PROGRAM: &str = "FLOWRUN_TEST_AS_PROGRAM";
+    if std::env::var_os(AS_PROGRAM).is_some() {
+        flowrun::tell_panics_once();
+        let registry = flowrun::standard().with::<Breaks>();
+        flowrun::main_with(&registry, ["flowrun", "flow.yaml", "--no-journal"].map(Into::into));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("flow.yaml"), "flow: f\nsteps:\n  a: { type: breaks }\n").unwrap();
+    let said = |backtrace: &str| {
+        let mut program = std::process::Command::new(std::env::current_exe().unwrap());
+        program.args(["--exact", "extending::a_step_that_panics_is_told_once", "--nocapture"]);
+        program.current_dir(folder.path()).env(AS_PROGRAM, "1").env("RUST_BACKTRACE", backtrace);
+        String::from_utf8(program.output().unwrap().stderr).unwrap()
+    };
+    let quiet = said("0");
+    assert!(
+        quiet.contains("error[step.panic]: the step broke down: nobody thought of this\n  step     a\n"),
+        "{quiet}"
+    );
+    assert!(quiet.contains("\n  source   tests/extending.rs:"), "{quiet}");
+    assert!(!quiet.contains("panicked at"), "{quiet}");
+    let asked = said("1");
+    assert!(asked.contains("panicked at tests/extending.rs:") && asked.contains("stack backtrace"), "{asked}");
+}

@@ -165,6 +165,20 @@ fn a_default_comes_from_the_environment_and_is_not_kept() {
     is_nowhere(&sandbox, &ran);
 }
 
+/// So it stands in no history of a shell, and is read again when the run goes on.
+#[test]
+fn a_file_of_inputs_takes_it_from_the_environment() {
+    let (web, mock) = (Web::start(), Mock::start(Plan::default()));
+    let sandbox = sandbox(&web, &mock).env("TOKEN", TOKEN);
+    sandbox.write("inputs.yaml", "token: \"${TOKEN}\"\n");
+    let ran = sandbox.run(["flow.yaml", "--inputs", "inputs.yaml"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    is_nowhere(&sandbox, &ran);
+    let ran = sandbox.run(["reply", &id_of(&sandbox), "--accept"]);
+    is_nowhere(&sandbox, &ran);
+    assert!(ran.stderr.contains("`pay` waits for"), "{}", ran.stderr);
+}
+
 #[test]
 fn two_runs_that_differ_in_a_secret_alone_are_the_same_run() {
     let (web, mock) = (Web::start(), Mock::start(Plan::default()));

@@ -41,6 +41,9 @@ mod postgres;
 mod secrets;
 /// Datastores and search.
 mod stores;
+/// The program at a terminal.
+#[cfg(unix)]
+mod terminal;
 /// Tools: what is called, kept, killed and asked about.
 mod tools;
 /// Each step type with what is wrong.

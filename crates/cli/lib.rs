@@ -55,16 +55,30 @@ pub mod prelude {
 
 /// The registry of all step types of flowrun.
 pub fn standard() -> Registry {
-    flowrun_steps::registry()
+    flowrun_steps::registry().with_error_codes(commands::errors::run_codes())
 }
 
 /// The command line around a registry: reads the process's arguments, does what they say and gives the exit code.
 #[expect(clippy::needless_pass_by_value, reason = "a program hands its registry over and ends with it")]
 pub fn main(registry: Registry) -> ExitCode {
+    tell_panics_once();
     main_with(&registry, std::env::args_os())
 }
 
-/// As [`main`], with these arguments; the first one is the program's name.
+/// A step that panics is told as the error of its run. This keeps Rust's own report of it from standing beside that, unless
+/// `RUST_BACKTRACE` asks for it. It sets the panic hook of the process, so it is for programs alone; [`main`] does it.
+pub fn tell_panics_once() {
+    let asked = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // Asked first, because it notes the place.
+        if !flowrun_core::execute::panics::is_of_a_step(panic) || asked {
+            before(panic);
+        }
+    }));
+}
+
+/// As [`main`], with these arguments; the first one is the program's name. The panic hook stays as it is.
 pub fn main_with(registry: &Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     commands::dispatch(registry, args.into_iter().collect())
 }

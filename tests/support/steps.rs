@@ -8,7 +8,11 @@ use flowrun::prelude::*;
 
 /// The registry of the program and the step types of this file.
 pub(crate) fn registry() -> Registry {
-    flowrun::standard().with::<Fail>().with::<Pay>().with::<Dawdle>().with::<Probe>()
+    flowrun::standard().with::<Fail>().with::<Pay>().with::<Dawdle>().with::<Probe>().with_error_codes([
+        "test.failed",
+        "test.fatal",
+        "test.odd",
+    ])
 }
 
 /// Fails on one value, and hands every other on.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use flowrun_core::diagnostics::nearest;
 use flowrun_llm::ModelErrorKind;
 
 use super::{Stop, print_out};
@@ -60,7 +61,12 @@ pub(super) fn explain(code: Option<&str>) -> Result<(), Stop> {
     if let Some(line) = page.lines().find_map(|line| line.strip_prefix(&item)) {
         return print_out(&format!("{code}\n\n{line}\n"));
     }
-    Err(Stop::usage(format!("there is no error code `{code}`")).help("`flowrun explain` lists them all"))
+    let stop = Stop::usage(format!("there is no error code `{code}`"));
+    let known: Vec<_> = file_codes().iter().map(|(code, _, _)| *code).chain(run_codes()).collect();
+    Err(match nearest(code, known) {
+        Some(near) => stop.help(format!("did you mean `{near}`?")),
+        None => stop.help("`flowrun explain` lists them all"),
+    })
 }
 
 /// What is printed as a fragment behind `help:`, as a sentence.
@@ -107,6 +113,13 @@ fn models() -> impl Iterator<Item = (ModelErrorKind, &'static str)> {
         };
         (*kind, what)
     })
+}
+
+/// The codes of all errors of runs, which `retry_on` and `except_on` name.
+pub(crate) fn run_codes() -> impl Iterator<Item = &'static str> {
+    let tables = RUN_CODES.iter().map(|(_, codes)| codes).chain([&BINDING]);
+    let listed = tables.flat_map(|codes| codes.iter().map(|(code, _)| *code));
+    listed.chain(ModelErrorKind::ALL.iter().map(|kind| kind.code()))
 }
 
 type Codes = &'static [(&'static str, &'static str)];
@@ -156,7 +169,7 @@ const STEPS: Codes = &[
     (
         "step.panic",
         "the program broke down inside of a step. This is a mistake in the step type; it ends the run, whatever its \
-         policy. Please report it if the step is one of flowrun's own.",
+         policy. RUST_BACKTRACE=1 shows how it came about. Please report it if the step is one of flowrun's own.",
     ),
     (
         "flow.max_steps",
@@ -511,10 +524,7 @@ mod tests {
 
     #[test]
     fn error_reference_has_every_code_of_the_sources_and_no_other() {
-        let models = ModelErrorKind::ALL.iter().map(|kind| kind.code());
-        let tables = RUN_CODES.iter().map(|(_, codes)| codes).chain([&BINDING]);
-        let run = tables.flat_map(|codes| codes.iter().map(|(code, _)| *code));
-        let listed: Vec<&str> = file_codes().iter().map(|(code, _, _)| *code).chain(models).chain(run).collect();
+        let listed: Vec<&str> = file_codes().iter().map(|(code, _, _)| *code).chain(run_codes()).collect();
         let known: BTreeSet<String> = listed.iter().map(|code| (*code).to_owned()).collect();
         assert_eq!(listed.len(), known.len(), "a code is explained twice");
         let words = sources().iter().flat_map(|path| codes_in(path)).collect::<BTreeSet<String>>();

@@ -3,7 +3,7 @@
 mod cache;
 mod check;
 mod completions;
-mod errors;
+pub(crate) mod errors;
 mod export;
 mod graph;
 pub(crate) mod host_parts;

@@ -1,6 +1,7 @@
 //! The registry: the one table of step types. Help, documentation, schema and completion are read off it.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -81,6 +82,7 @@ pub struct Registry {
     datastore: Option<(Arc<Json>, DecodeModel)>,
     tool_kinds: IndexMap<&'static str, ToolType>,
     tools: IndexMap<Arc<str>, Arc<ToolDefinition>>,
+    error_codes: BTreeSet<&'static str>,
     problems: Vec<String>,
 }
 
@@ -164,6 +166,14 @@ impl Registry {
         self
     }
 
+    /// Adds the codes of errors that steps may end in. Where a flow names a code that is none of these, `check` warns; so a
+    /// program with errors of its own adds their codes.
+    #[must_use]
+    pub fn with_error_codes(mut self, codes: impl IntoIterator<Item = &'static str>) -> Self {
+        self.error_codes.extend(codes);
+        self
+    }
+
     /// The step type of this name.
     pub fn get(&self, name: &str) -> Option<&StepType> {
         self.steps.get(name)
@@ -192,6 +202,11 @@ impl Registry {
     /// All tools in the order they were added.
     pub fn tools(&self) -> impl Iterator<Item = &Arc<ToolDefinition>> {
         self.tools.values()
+    }
+
+    /// All codes of errors, in the order of the alphabet; none where nothing is known of them.
+    pub fn error_codes(&self) -> impl Iterator<Item = &'static str> + Clone {
+        self.error_codes.iter().copied()
     }
 
     /// The schema of an entry of `models:`.

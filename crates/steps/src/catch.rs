@@ -58,7 +58,11 @@ impl Catch {
             let help = "name some under `except_on`, or say `catch_all: true`";
             wrong.push(scope.bad(&["except_on"], message).help(help));
         }
-        for code in self.except_on.keys().filter(|code| ErrorName::parse(code).is_none()) {
+        for code in self.except_on.keys() {
+            if let Some(name) = ErrorName::parse(code) {
+                name.check(scope, &["except_on", code]);
+                continue;
+            }
             let message = format!("`{code}` names no error");
             let help = if code == "*" { "for every error, say `catch_all: true`" } else { ErrorName::FORMS };
             wrong.push(scope.bad_key(&["except_on", code], message).help(help));

@@ -30,7 +30,8 @@ pub(crate) fn flow_inputs(
 pub(crate) struct RowCondition {
     condition: Condition,
     inputs: Value,
-    key: &'static str,
+    /// What the condition is: tables are read later, by other steps than the one that has it.
+    what: String,
 }
 
 impl RowCondition {
@@ -60,7 +61,8 @@ impl RowCondition {
             }
         }
         let inputs: Object = inputs.into_iter().map(|(name, value)| (name.into(), value)).collect();
-        Ok(Self { condition: condition.clone(), inputs: inputs.into(), key })
+        let what = format!("`{key}` of `{}`", cx.address());
+        Ok(Self { condition: condition.clone(), inputs: inputs.into(), what })
     }
 
     /// Whether the condition is true of a row.
@@ -69,7 +71,7 @@ impl RowCondition {
         let value = self
             .condition
             .eval(get)
-            .map_err(|e| TableError::new("template.failed", format!("`{}` cannot be computed: {e}", self.key)))?;
+            .map_err(|e| TableError::new("template.failed", format!("{} cannot be computed: {e}", self.what)))?;
         Ok(value.is_truthy())
     }
 }

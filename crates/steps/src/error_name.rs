@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use flowrun_core::compile::Scope;
 use flowrun_core::error::StepError;
 use flowrun_core::value::Value;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -53,6 +54,15 @@ impl ErrorName {
         match text.strip_suffix(".*") {
             Some(kind) => kind.split('.').all(is_word).then(|| Self::Kind(format!("{kind}."))),
             None => (text.contains('.') && text.split('.').all(is_word)).then(|| Self::Code(text.to_owned())),
+        }
+    }
+
+    /// Warns where it names no error that there is; the path leads to where it stands.
+    pub(crate) fn check(&self, scope: &Scope<'_>, path: &[&str]) {
+        match self {
+            Self::Code(code) => scope.warn_of_unknown_code(path, code),
+            Self::Kind(kind) => scope.warn_of_unknown_code(path, &format!("{kind}*")),
+            Self::Class(_) | Self::Status(_) | Self::StatusClass(_) => {}
         }
     }
 

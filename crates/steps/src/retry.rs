@@ -112,9 +112,13 @@ impl Retry {
             Some(_) => {}
         }
         for (n, name) in self.errors.iter().enumerate() {
+            let place = n.to_string();
+            let path = ["retry_on", place.as_str()];
             if let Some(name) = name.unread() {
-                let diagnostic = scope.bad(&["retry_on", &n.to_string()], format!("`{name}` names no error"));
-                wrong.push(diagnostic.help(ErrorName::FORMS));
+                wrong.push(scope.bad(&path, format!("`{name}` names no error")).help(ErrorName::FORMS));
+            }
+            if let Some(name) = name.read() {
+                name.check(scope, &path);
             }
         }
         for key in ["backoff", "max_delay"] {

@@ -107,7 +107,8 @@ fn from_file(file: &Path, secret: bool) -> Result<BTreeMap<String, Value>, Stop>
     let name = file.display().to_string();
     let text = std::fs::read(file).map_err(|e| Stop::usage(format!("`{name}` cannot be read: {e}")))?;
     let folder = file.parent().unwrap_or(Path::new("."));
-    let parsed = parse_node(&text, &ParseOptions::new(name.as_str(), folder))
+    let environment = |name: &str| std::env::var(name).ok();
+    let parsed = parse_node(&text, &ParseOptions::new(name.as_str(), folder).env(&environment))
         .map_err(|wrong| if secret { Stop::usage(places_of(&wrong, &name)) } else { Stop::Diagnostics(wrong) })?;
     match parsed.node.to_value() {
         Value::Object(object) => Ok(object.iter().map(|(k, v)| (k.to_string(), v.clone())).collect()),
@@ -123,6 +124,11 @@ fn places_of(wrong: &Diagnostics, name: &str) -> String {
         "the inputs cannot be read; see {}",
         if places.is_empty() { name.to_owned() } else { places.join(", ") }
     )
+}
+
+/// How a secret is given so that it stands in no history of a shell and in no list of processes.
+fn unseen(name: &str) -> String {
+    format!("`--inputs FILE` with `{name}: …` in it; what `-i {name}=…` says stays in the history of the shell")
 }
 
 /// What is typed of secrets where a run goes on.
@@ -156,6 +162,7 @@ pub(in crate::commands) fn bind(
     let inputs = execute::bind(flow, given).map_err(|wrong| {
         let stop = Stop::usage(wrong.join("\n       "));
         match absent {
+            Some(port) if port.secret => stop.help(unseen(&port.name)),
             Some(port) => stop.help(format!("give it with `-i {}=…`", port.name)),
             None => stop,
         }

@@ -58,6 +58,20 @@ fn keys_are_told_in_the_words_of_a_flow_file() {
 }
 
 #[test]
+fn every_key_and_every_port_is_documented() {
+    for step in flowrun_steps::registry().iter() {
+        assert!(!step.doc().is_empty() && !step.example.is_empty(), "{}", step.name);
+        let keys = keys::of(&step.schema);
+        for key in keys.own.iter().chain(keys.groups.iter().flat_map(|group| &group.keys)) {
+            assert!(!key.doc.is_empty(), "{}: {}", step.name, key.name);
+        }
+        for port in step.ports.inputs.iter().chain(&step.ports.outputs) {
+            assert!(port.doc.as_ref().is_some_and(|doc| !doc.is_empty()), "{}: {}", step.name, port.name);
+        }
+    }
+}
+
+#[test]
 fn kinds_that_hold_themselves_are_told_once() {
     let registry = flowrun_steps::registry();
     let page = plain::one(registry.get("synthesize").unwrap(), WIDEST);

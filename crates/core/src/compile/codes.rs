@@ -106,6 +106,12 @@ codes! {
     /// An input by name that one of several steps gives.
     SEVERAL_PRODUCERS = "W0305", "an input that one of several steps gives",
         "An input that nothing but its name wires comes from one step, and on some paths a later step gives that name as well, which then counts. Where that is meant, say so: `with: { NAME: [ONE.NAME, OTHER.NAME] }` takes what was given last; else wire it to the one that is meant. Tables, steps of which only one can run, and what a retry edge brings back are not warned of.";
+    /// A code that no error has.
+    UNKNOWN_ERROR = "W0306", "a code that no error has",
+        "`retry_on` or `except_on` names a code, or a kind such as `model.*`, that no error of this program has, so that it would never be retried or caught. Classes of errors that tools say (`ValueError`) are not checked. A program with steps of its own adds their codes by `Registry::with_error_codes`.";
+    /// A flow that begins with its end.
+    DOES_NOTHING = "W0307", "a flow that does nothing",
+        "The first step of the flow ends it and gives nothing, so that the flow does nothing.";
     /// A condition that is no boolean.
     NOT_BOOLEAN = "W0303", "a condition that is no boolean",
         "`until` or `accept` names an output of another type; its truth decides: false, 0, \"\", [], {} and null are not true.";

@@ -99,6 +99,12 @@ impl Compiler<'_> {
             return None;
         }
         let flow = self.flow(&inner)?;
+        if flow.waits {
+            let message = format!("the flow `{name}` may wait for somebody, and a context provider asks nobody");
+            let wrong = Diagnostic::error(codes::BAD_CONFIG, message, &named.span);
+            self.report(wrong.help("run the flow as a step"));
+            return None;
+        }
         let (what, way_out) =
             (format!("the flow `{name}`"), "give the input a default, or run the flow as a step");
         self.wants_nothing(&what, &flow.inputs, named, way_out).then_some(flow)

@@ -64,6 +64,9 @@ fn step_edges(
         }
         Next::ByBranch(mapping) => {
             let targets: Vec<_> = mapping.iter().map(|(branch, target)| (branch, resolve(target))).collect();
+            if branches.is_empty() {
+                end_with_next(step, found);
+            }
             for (branch, _) in targets.iter().filter(|(b, _)| !branches.is_empty() && !branches.contains(&b.value))
             {
                 let message = format!("`{}` has no branch `{}`", step.name.value, branch.value);
@@ -134,8 +137,17 @@ fn find(name: &Spanned<String>, names: &Places<'_>, found: &mut Diagnostics) -> 
     place
 }
 
-/// A step that stands for the beginning of the flow stands at its beginning.
+/// A step that stands for the beginning of the flow stands at its beginning, and one that ends it and gives nothing had
+/// better not.
 pub(super) fn check_beginning(steps: &[Decoded<'_>], found: &mut Diagnostics) {
+    if let Some(first) =
+        steps.first().filter(|s| s.signature.branches.is_empty() && s.signature.outputs.is_empty())
+    {
+        let name = &first.spec.name;
+        let message = format!("the flow begins with `{}`, which ends it and gives nothing", name.value);
+        let wrong = Diagnostic::warning(codes::DOES_NOTHING, message, place(&name.span, &first.spec.span));
+        found.push(wrong.help("put the steps that do something before it"));
+    }
     for step in steps.iter().skip(1).filter(|s| s.signature.begins) {
         let name = &step.spec.name;
         let message = format!("`{}` is a `{}` step, and not the first of its flow", name.value, step.type_name);

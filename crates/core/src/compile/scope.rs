@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::datastores::Named;
 use super::wiring::unknown_variable;
 use super::{Compiler, Env, codes};
-use crate::diagnostics::{Diagnostic, Diagnostics, Span};
+use crate::diagnostics::{Diagnostic, Diagnostics, Span, nearest};
 use crate::flow::{DatastoreDefinition, Flow};
 use crate::node::Node;
 use crate::signature::Port;
@@ -105,16 +105,45 @@ impl<'a> Scope<'a> {
     /// As [`Scope::bad`], at the key that the path ends with and not at its value.
     pub fn bad_key(&self, path: &[&str], message: impl Into<String>) -> Diagnostic {
         let mut wrong = self.bad(path, message);
-        let key = path.split_last().and_then(|(key, above)| self.step.config.at(above.iter().copied()).entry(key));
-        if let Some(key) = key {
-            wrong.span = super::place(&key.key_span, &wrong.span).clone();
-        }
+        wrong.span = self.key_span(path);
         wrong
+    }
+
+    /// The place of the key that a path ends with, where there is one.
+    fn key_span(&self, path: &[&str]) -> Span {
+        let key = path.split_last().and_then(|(key, above)| self.step.config.at(above.iter().copied()).entry(key));
+        let place = self.span(path);
+        key.map_or(place.clone(), |key| super::place(&key.key_span, &place).clone())
     }
 
     /// Reports a warning; it does not stop the flow.
     pub fn warn(&self, code: &'static str, path: &[&str], message: impl Into<String>) {
         self.compiler.report(Diagnostic::warning(code, message, &self.span(path)));
+    }
+
+    /// Warns where no error has a code, `model.timeout`, or is of a kind, `model.*`; the path leads to where it stands, as a
+    /// value or as a key.
+    pub fn warn_of_unknown_code(&self, path: &[&str], code: &str) {
+        let known = self.compiler.registry.error_codes();
+        let kind = code.strip_suffix('*');
+        if known.clone().next().is_none()
+            || known.clone().any(|k| kind.map_or(k == code, |kind| k.starts_with(kind)))
+        {
+            return;
+        }
+        let kinds: BTreeSet<String> =
+            known.clone().filter_map(|k| Some(format!("{}.*", k.split_once('.')?.0))).collect();
+        let near = match kind {
+            Some(_) => nearest(code, kinds.iter().map(String::as_str)),
+            None => nearest(code, known),
+        };
+        let what = if kind.is_some() { "of the kind" } else { "with the code" };
+        let message = format!("there is no error {what} `{code}`");
+        let warning = Diagnostic::warning(codes::UNKNOWN_ERROR, message, &self.key_span(path));
+        self.compiler.report(match near {
+            Some(near) => warning.label(format!("did you mean `{near}`?")),
+            None => warning.help("`flowrun explain` lists the codes"),
+        });
     }
 
     /// The inputs that the flow around the step lists; none where it lists none and has what its steps want.

@@ -558,7 +558,14 @@ impl Wirer<'_> {
             Reference::Output { step, name } => self.dangling(step, name, span),
             other => {
                 let message = format!("`{other}` names nothing that the flow gives");
-                self.found.push(Diagnostic::error(codes::DANGLING, message, span));
+                let wrong = Diagnostic::error(codes::DANGLING, message, span);
+                let input = format!("inputs.{other}");
+                let inputs: Vec<_> = self.inputs.names().map(|name| format!("inputs.{name}")).collect();
+                self.found.push(if inputs.contains(&input) {
+                    wrong.label(format!("write `{input}`"))
+                } else {
+                    wrong.suggest(&other.to_string(), inputs.iter().map(String::as_str))
+                });
             }
         }
     }

@@ -1,14 +1,12 @@
 //! One visit of a flow: gather inputs, run the step, write outputs, take the branch's edge.
 
 use std::borrow::Cow;
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::FutureExt;
-
 use super::context::{FlowEnd, StepCx};
 use super::limits::{Meter, interrupted, step_within, within};
+use super::panics::caught;
 use super::shelf::Shelf;
 use super::{ItemStats, Run};
 use crate::address::Address;
@@ -232,30 +230,18 @@ fn fill(all: &mut [Option<Value>], slots: &[usize], value: Value) {
 async fn run_step(cx: &StepCx<'_>, step: &FlowStep, state: &State) -> Result<Outcome<Ports>, StepError> {
     let inputs = gather(step, state)?;
     if step.effect != Effect::Whole {
-        return run_caught(cx, step, inputs).await;
+        return caught(step.step.run(cx, inputs)).await;
     }
     if let Some(kept) = cx.kept("outcome")? {
         return restore(&kept);
     }
-    let outcome = run_caught(cx, step, inputs).await?;
+    let outcome = caught(step.step.run(cx, inputs)).await?;
     let has_table = outcome.outputs.values().iter().any(|v| matches!(v, Value::Table(_)));
     if !has_table {
         // A table is a recipe that no record can hold; a step that gives one is run again.
         cx.keep("outcome", record(&outcome)?).await?;
     }
     Ok(outcome)
-}
-
-/// A step that panics is a bug in it, which ends the run as an error and not the process.
-async fn run_caught(cx: &StepCx<'_>, step: &FlowStep, inputs: Ports) -> Result<Outcome<Ports>, StepError> {
-    match AssertUnwindSafe(step.step.run(cx, inputs)).catch_unwind().await {
-        Ok(outcome) => outcome,
-        Err(panic) => {
-            let said = panic.downcast_ref::<&str>().copied();
-            let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
-            Err(StepError::new("step.panic", format!("the step broke down: {said}")).fatal())
-        }
-    }
 }
 
 /// The outcome of a step as it is kept.

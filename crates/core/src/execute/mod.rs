@@ -6,6 +6,7 @@ mod failures;
 mod frame;
 mod items;
 mod limits;
+pub mod panics;
 mod shelf;
 mod talk;
 mod tools;

@@ -4,6 +4,7 @@
 //! printed; lists and objects print as JSON.
 
 mod bridge;
+mod order;
 mod pieces;
 mod plan;
 mod text;
@@ -94,7 +95,7 @@ impl Template {
         let variables = variables::of_template(&tree, extras)?;
         let plan = Plan::of(&tree, &variables);
         let mut engine = ENGINE.clone();
-        engine.add_template_owned(NAME, source.to_owned())?;
+        engine.add_template_owned(NAME, order::strict(source, false).into_owned())?;
         let names = variables.iter().map(|v| v.name.as_str().into()).collect();
         Ok(Self { engine, variables, names, plan })
     }
@@ -168,7 +169,7 @@ impl Expression {
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
         let variables = variables::of_expression(source)?;
         let engine: &'static Environment<'static> = &ENGINE;
-        let compiled = engine.compile_expression_owned(source.to_owned())?;
+        let compiled = engine.compile_expression_owned(order::strict(source, true).into_owned())?;
         let names = variables.iter().map(|v| v.name.as_str().into()).collect();
         Ok(Self { compiled, variables, names })
     }
@@ -204,6 +205,7 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.set_fuel(Some(FUEL));
     engine.set_debug(true);
     engine.add_filter("thousands", with_separators);
+    order::make_strict(&mut engine);
     for function in ["range", "dict", "namespace", "debug", "cycler", "joiner", "lipsum"] {
         engine.remove_global(function);
     }

@@ -36,7 +36,7 @@ impl Template {
         let variables = variables::of_template(&variables::tree(source)?, Extras::None)?;
         let mut engine = ENGINE.clone();
         engine.set_formatter(format_marked);
-        engine.add_template_owned(NAME, source.to_owned())?;
+        engine.add_template_owned(NAME, super::order::strict(source, false).into_owned())?;
         let names = variables.iter().map(|v| v.name.as_str().into()).collect();
         // A plan would write no marks.
         Ok(Self { engine, variables, names, plan: None })

@@ -291,7 +291,8 @@ fn known(what: &str, name: &str, span: minijinja::machinery::Span) -> Result<(),
     let engine: &Environment<'_> = &ENGINE;
     let mut state = engine.empty_state();
     let unknown = if what == "filter" {
-        matches!(state.apply_filter(name, &[]), Err(e) if e.kind() == ErrorKind::UnknownFilter)
+        name == super::order::FILTER
+            || matches!(state.apply_filter(name, &[]), Err(e) if e.kind() == ErrorKind::UnknownFilter)
     } else {
         matches!(state.perform_test(name, &[]), Err(e) if e.kind() == ErrorKind::UnknownTest)
     };
