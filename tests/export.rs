@@ -98,12 +98,18 @@ fn is_read(flow: &Flow, of: usize) -> bool {
     all.iter().any(|feed| matches!(feed, Feed::Output { step, .. } if *step == of))
 }
 
-/// Whether an agent does what no agent of a document does: it has a task besides its instructions, or gives its text.
+/// Whether an agent does what no agent of a document does: it has a task besides its instructions, gives its text, or reads
+/// what it does not print.
 fn is_own_agent(spec: &FlowSpec, flow: &Flow, n: usize) -> bool {
     let spec = flow_spec(spec, &flow.name).unwrap();
     let step = spec.steps.iter().find(|step| step.name.value == *flow.steps[n].name).unwrap();
     let says = |key: &str| step.config.get(key).is_some_and(|node| node.to_value().is_truthy());
-    says("template") || says("chat_history") || (!says("fields") && is_read(flow, n))
+    let system = step.config.get("system").and_then(|node| node.as_str()).unwrap_or_default();
+    let printed = |port: &Port| system.contains(&format!("{{{{ {} }}}}", port.name));
+    says("template")
+        || says("chat_history")
+        || (!says("fields") && is_read(flow, n))
+        || !flow.steps[n].signature.inputs.iter().all(printed)
 }
 
 /// The types of steps of a flow, and of those below it, that no document has.
@@ -290,7 +296,7 @@ steps:
     tools: [weather, look_up, count]
     fields: { advice: string, sure: { type: boolean, description: Whether it is sure. } }
     offline: '{"advice": "an umbrella", "sure": true}'
-  more: { type: agent, model: adviser, system: "{{ city|upper }}!", ask_user: true, max_iterations: 3, send_message: true, offline: Well. }
+  more: { type: agent, model: adviser, system: "{{ city }}!", ask_user: true, max_iterations: 3, send_message: true, offline: Well. }
 "#;
 
 #[test]

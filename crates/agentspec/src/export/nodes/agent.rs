@@ -18,7 +18,13 @@ impl Exporter<'_> {
         // An agent that declares nothing gives nothing.
         let gives_its_text = !structured && s.is_read("output");
         let more = MORE.iter().any(|key| s.key(key).is_some_and(|node| node.to_value().is_truthy()));
-        let Some(system) = s.text("system").filter(|_| !more && !gives_its_text) else { return self.custom(s) };
+        // Of its instructions, an agent knows the inputs that are printed as they are.
+        let printed = |system: &&str| {
+            let names = texts::names(system);
+            s.step.signature.inputs.iter().all(|port| names.contains(&port.name))
+        };
+        let system = s.text("system").filter(printed);
+        let Some(system) = system.filter(|_| !more && !gives_its_text) else { return self.custom(s) };
         let mut out = NodeOut::core("AgentNode", s);
         for key in MORE {
             out.says(key);
