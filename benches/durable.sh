@@ -57,9 +57,28 @@ FLOW
 sed -e 's/row {{ row.n }}/{{ row.n.x.y if row.n % 2 == 1 else row.n }}/' -e 's/parallel: 64/parallel: 64, on_item_error: skip/' \
   trivial.yaml >failing.yaml
 
+# Every step that streams, one after the other; rows that pass a condition are what `sample_rows` has to keep.
+cat >chain.yaml <<'FLOW'
+flow: chain
+inputs: { rows: integer }
+steps:
+  ids: { type: synthesize, rows: { from: inputs.rows }, columns: { n: { sample: sequence }, share: { sample: uniform, low: 0, high: 1 } } }
+  names: { type: synthesize, rows: { from: inputs.rows }, columns: { name: { sample: fake, kind: name } } }
+  both: { type: add_columns, with: { table: ids.table, columns: names.table } }
+  some: { type: filter_rows, where: "share >= 0", with: { table: both.table } }
+  picked: { type: sample_rows, n: { from: inputs.rows }, with: { table: some.table } }
+  each: { type: map, flow: say, over: { row: picked.table }, collect: [said], parallel: 64 }
+  joined: { type: add_columns, with: { table: picked.table, columns: each.table } }
+  export: { type: write_table, with: { table: joined.table }, path: out/said.jsonl }
+flows:
+  say:
+    steps:
+      say: { type: template, template: "row {{ row.n }} of {{ row.name }}", output: said }
+FLOW
+
 memory() {
   local flow rows
-  for flow in trivial failing; do
+  for flow in trivial failing chain; do
     echo "| items through a subflow, $flow, journal on | seconds | items/s | peak memory |"
     echo "| --- | --- | --- | --- |"
     for rows in 10000 100000 1000000; do

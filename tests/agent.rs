@@ -65,15 +65,12 @@ fn a_resume_repeats_neither_rounds_nor_calls() {
     // The step behind the agent fails until its file is there.
     let read = "after: { type: exec, command: [sh, after.sh] }";
     sandbox.write("flow.yaml", FLOW.replace("after: { type: exec_that_is_missing }", read));
-    let answers = |result: &str| {
-        format!(
-            "while read -r line; do case $line in *describe*) echo '{{\"id\": 0, \"result\": {{\"arguments\": {{}}}}}}';; *) echo '{{\"id\": 0, {result}}}';; esac; done\n"
-        )
-    };
-    sandbox.write("after.sh", answers("\"error\": \"not yet\""));
+    let program = "while read -r line; do case $line in *describe*) echo '{\"id\": 0, \"result\": {\"arguments\": {}}}';; *) cat answer;; esac; done\n";
+    sandbox.write("after.sh", program);
+    sandbox.write("answer", "{\"id\": 0, \"error\": \"not yet\"}\n");
     let failed = sandbox.run(["flow.yaml"]);
     assert!(failed.stderr.contains("not yet"), "{}", failed.stderr);
-    sandbox.write("after.sh", answers("\"result\": \"\""));
+    sandbox.write("answer", "{\"id\": 0, \"result\": \"\"}\n");
     let ran = sandbox.must_run(["resume", "--json"]);
     assert_eq!(ran.json()["outputs"], json!({ "said": "It is 14." }));
     assert_eq!(mock.counters().requests, 3);

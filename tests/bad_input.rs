@@ -39,6 +39,23 @@ fn every_mistake_has_its_words() {
     });
 }
 
+/// `/dev/full` is a disk without room: it takes nothing, and is no file that could be half written.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_has_its_words() {
+    let sandbox = Sandbox::new();
+    let flow = "
+flow: full
+steps:
+  rows: { type: synthesize, rows: 3, columns: { id: { sample: sequence } } }
+  export: { type: write_table, with: { table: rows.table }, path: /dev/full, format: jsonl }
+";
+    sandbox.write("full.yaml", flow);
+    let ran = sandbox.run(["full.yaml", "--allow-path", "/dev"]);
+    assert_eq!(ran.code, Some(1));
+    assert_snapshot!(sandbox.scrub(&ran.stderr));
+}
+
 /// `check` finds all that a run refuses to start with, in the same words, but for what only a run is told or writes.
 #[test]
 fn check_says_what_a_run_says() {

@@ -112,6 +112,36 @@ fn a_file_that_was_given_must_be_the_same_or_be_accepted() {
 }
 
 #[test]
+fn a_program_that_the_flow_brings_along_must_be_the_same_or_be_accepted() {
+    let sandbox = Sandbox::new();
+    let flow = "
+flow: told
+inputs: { nothing: { type: any, default: null } }
+tools:
+  count: { type: exec, command: [sh, tools/count.sh], arguments: { text: string }, results: { words: integer } }
+steps:
+  words: { type: tool, tool: count, with: { text: { value: a b } } }
+  stop: { type: template, template: \"{{ nothing }}\" }
+";
+    let script = |words: u8| {
+        format!(
+            "while read -r line; do id=${{line#*:}}; id=${{id%%,*}}; echo \"{{\\\"id\\\": $id, \\\"result\\\": {words}}}\"; done\n"
+        )
+    };
+    sandbox.write("flow.yaml", flow);
+    sandbox.write("tools/count.sh", script(2));
+    assert_eq!(sandbox.run(["flow.yaml"]).code, Some(1));
+    sandbox.write("tools/count.sh", script(3));
+    let ran = sandbox.run(["resume"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("`tools/count.sh`, which it reads, has changed"), "{}", ran.stderr);
+    let ran = sandbox.run(["resume", "--accept-changes"]);
+    assert!(ran.stderr.contains("error[template.failed]"), "{}", ran.stderr);
+    let ran = sandbox.run(["resume"]);
+    assert!(ran.stderr.contains("error[template.failed]"), "it was accepted once and for all: {}", ran.stderr);
+}
+
+#[test]
 fn a_file_whose_name_a_step_gives_must_be_the_same_or_be_accepted() {
     let sandbox = Sandbox::new();
     let flow = "

@@ -14,6 +14,8 @@ use crate::support::{Mock, Ran, Sandbox};
 mod cache;
 /// Runs that branch off others, flows that were changed, journals made smaller.
 mod fork;
+/// What calls cost.
+mod price;
 
 pub(super) const JUSTIFY: &str = "flows/justify.yaml";
 
@@ -138,6 +140,23 @@ fn what_was_changed_since_is_named() {
       help: flowrun resume ID --accept-changes
             makes no call again whose request is the same; or undo the changes
     "#);
+}
+
+#[test]
+fn others_may_answer_from_now_on_and_it_is_said() {
+    let mock = Mock::start(Plan { record: true, ..slow(20.0) });
+    let sandbox = killed(&mock);
+    let before = mock.counters().requests;
+    sandbox.must_run(["resume", "--model", "openai:another", "--parallel", "2"]);
+    let model = |request: &flowrun_mock_llm::Recorded| request.body["model"].as_str().unwrap().to_owned();
+    let asked: Vec<String> = mock.recorded().iter().map(model).collect();
+    let (first, later) = asked.split_at(usize::try_from(before).unwrap());
+    assert!(first.iter().all(|model| model == "gpt-4o-mini") && later.iter().all(|model| model == "another"));
+    assert!(later.len() <= 40 - 12 + 4, "{} calls were made again", later.len());
+    let manifest: Value = serde_json::from_str(&sandbox.read("out/answers.manifest.json")).unwrap();
+    let (earlier, now) = (&manifest["earlier_models"][0]["writer"], &manifest["models"]["writer"]);
+    assert!(earlier.as_str().unwrap().contains("gpt-4o-mini"), "{manifest}");
+    assert!(now.as_str().unwrap().contains("another"), "{manifest}");
 }
 
 #[test]

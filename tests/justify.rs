@@ -221,6 +221,7 @@ fn offline_is_a_choice_even_where_a_server_is_at_hand() {
 
 #[cfg(unix)]
 mod signals {
+    use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
     use std::time::Duration;
 
@@ -264,6 +265,25 @@ mod signals {
             assert!(ran.stderr.contains(said), "{said} is missing: {}", ran.stderr);
         }
         assert!(sandbox.files("out").is_empty(), "half a dataset was written");
+    }
+
+    /// No call ends in this test: where the second signal did not stop the run, it would wait for some, and count them.
+    #[test]
+    fn a_second_signal_leaves_what_is_in_flight() {
+        let mock = Mock::start(Plan { latency: Latency::Fixed { ms: 60_000.0 }, ..Plan::default() });
+        let sandbox = Sandbox::with_flows().models(&mock);
+        let mut command = sandbox.command([FLOW, "-i", "rows=20", "--parallel", "4"]);
+        let mut run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        while mock.counters().requests < 4 {
+            assert!(run.try_wait().unwrap().is_none(), "the run ended by itself");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut said = BufReader::new(run.stderr.take().unwrap()).lines().map(Result::unwrap);
+        send("-INT", &run);
+        assert!(said.any(|line| line.starts_with("stopping: what is in flight is finished; once more")));
+        send("-INT", &run);
+        assert!(said.any(|line| line.starts_with("error[run.interrupted]")));
+        assert_eq!((run.wait().unwrap().code(), mock.counters().completed), (Some(130), 0));
     }
 
     #[test]

@@ -177,6 +177,41 @@ fn allow_private_addresses(spec: &mut FlowSpec) {
     }
 }
 
+impl Loaded {
+    /// Whether another text of this flow differs from its own in nothing that a run does: in comments, in its layout, in
+    /// prices of models.
+    pub(crate) fn says_the_same(&self, other: &str, allow: &[PathBuf]) -> bool {
+        // What the texts take in is compared by itself, and is the same for both here.
+        let environment = |variable: &str| std::env::var(variable).ok();
+        let options =
+            ParseOptions::new(self.name.as_str(), &self.folder).env(&environment).allow(allow.iter().cloned());
+        let said = |text: &str| {
+            let mut node = parse_node(text, &options).ok()?.node;
+            forget_prices(&mut node);
+            serde_json::to_string(&node.to_value()).ok()
+        };
+        let same = said(other);
+        same.is_some() && same == said(&self.record.text)
+    }
+}
+
+/// Takes the prices out of a flow's models, and of those of its inner flows.
+fn forget_prices(flow: &mut Node) {
+    for entry in flow.entries_mut().into_iter().flatten() {
+        for inner in entry.value.entries_mut().into_iter().flatten() {
+            match &*entry.key {
+                "models" => {
+                    if let Some(keys) = inner.value.entries_mut() {
+                        keys.retain(|key| &*key.key != "price");
+                    }
+                }
+                "flows" => forget_prices(&mut inner.value),
+                _ => {}
+            }
+        }
+    }
+}
+
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 fn native(name: &str, text: &[u8], folder: &Path, allow: &[PathBuf], env: Env<'_>) -> Result<Text, Stop> {

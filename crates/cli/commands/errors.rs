@@ -327,6 +327,10 @@ const MAKING: Codes = &[
         "sample_rows.too_many",
         "more rows are asked for than the table has. Ask for fewer, or say `replace: true`, which may pick a row twice.",
     ),
+    (
+        "sample_rows.ended",
+        "the table to pick from has fewer rows than it says. This is a mistake in flowrun; please report it.",
+    ),
     ("add_columns.duplicate", "both tables have a column of that name. Rename or leave out one of them."),
     (
         "add_columns.other_rows",

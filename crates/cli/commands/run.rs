@@ -30,7 +30,7 @@ use super::{FAILED, Stop, WAITS, print_out};
 use crate::args::RunArgs;
 use crate::load::{Around, Loaded, bind_stores, check_files, load, load_text};
 use crate::render::{Screen, plural, thousands};
-use crate::report::{Preview, Progress, Record, clock};
+use crate::report::{Preview, Progress, Record, clock, cost_in_words};
 
 pub(super) use durable::{Kept, asked_again, given_again};
 pub(super) use inputs::{bind as bind_inputs, open as open_inputs, secret_names, shown as shown_inputs};
@@ -409,6 +409,7 @@ impl Report<'_> {
             "counters": self.run.counters(),
             "scores": self.record.scores(),
             "usage": self.run.usage(),
+            "cost": self.run.usage().dollars(),
             "seconds": took.as_secs_f64(),
         })
     }
@@ -497,7 +498,8 @@ impl Report<'_> {
             0 => String::new(),
             n => format!(" and {} from the cache", thousands(n)),
         };
-        format!("   model calls {}{tries}{cached}   tokens {tokens}   cost –{offline}", thousands(usage.calls))
+        let (calls, cost) = (thousands(usage.calls), cost_in_words(&usage));
+        format!("   model calls {calls}{tries}{cached}   tokens {tokens}   cost {cost}{offline}")
     }
 
     /// What the run waits for, and how it is answered.

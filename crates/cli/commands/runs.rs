@@ -2,18 +2,21 @@
 
 mod show;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowrun_core::diagnostics::nearest;
+use flowrun_core::events::Usage;
+use flowrun_core::journal::begun_call;
 use flowrun_journal::{Found, Held, JournalError, Record, RunFolder, Status, costs, runs_in, scan};
 use serde_json::{Value, json};
 pub(super) use show::show;
 
 use super::{Stop, print_out};
 use crate::render::{Screen, plural, thousands};
+use crate::report::cost_in_words;
 
 /// The folder of all runs, below the working folder.
 pub(super) const RUNS: &str = ".flowrun/runs";
@@ -120,10 +123,16 @@ pub(super) fn locate(run: Option<&str>) -> Result<PathBuf, Stop> {
 pub(super) fn rows_of(folder: &Path) -> Result<Rows, JournalError> {
     let mut rows = Rows::default();
     let mut ended: HashMap<String, Ends> = HashMap::new();
+    let mut begun: HashSet<String> = HashSet::new();
     scan(folder, |record| match record {
-        Record::Effect { key, .. } if !costs(key) => {}
-        Record::Effect { answer: true, .. } => rows.held.answers += 1,
-        Record::Effect { .. } => rows.held.calls += 1,
+        Record::Effect { key, answer, .. } => {
+            if let Some(call) = begun_call(key) {
+                begun.insert(call.to_owned());
+            } else if costs(key) {
+                *(if answer { &mut rows.held.answers } else { &mut rows.held.calls }) += 1;
+                begun.remove(key);
+            }
+        }
         Record::Map { map, asked, target } => {
             let map = rows.maps.entry(map.to_owned()).or_default();
             (map.asked, map.target) = (Some(asked), target);
@@ -138,6 +147,7 @@ pub(super) fn rows_of(folder: &Path) -> Result<Rows, JournalError> {
         }
         Record::Begun { .. } | Record::Ended { .. } => {}
     })?;
+    rows.held.begun = begun.len() as u64;
     for (map, ends) in ended {
         let [well, failed, rejected] = [End::Accepted, End::Failed, End::Rejected].map(|end| ends.count(end));
         rows.held.items += well + failed + rejected;
@@ -162,13 +172,13 @@ pub(super) fn held_in_words(rows: &Rows) -> String {
     let done: u64 = rows.maps.values().map(|map| map.done).sum();
     match (asked, rows.held.items) {
         (Some(asked), 1..) if asked > 0 => format!("{} of {} items are kept", thousands(done), thousands(asked)),
-        (_, 0) => match (rows.held.calls, rows.held.answers) {
-            (calls, 0) => format!("{} kept", plural(calls, "finished call")),
-            (0, answers) => format!("{} kept", plural(answers, "answer")),
-            (calls, answers) => {
-                format!("{} and {} kept", plural(calls, "finished call"), plural(answers, "answer"))
-            }
-        },
+        (_, 0) => {
+            let Held { calls, answers, begun, .. } = rows.held;
+            let parts = [(calls, "finished call"), (answers, "answer"), (begun, "begun call")];
+            let parts = parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| plural(count, what));
+            let parts: Vec<String> = parts.collect();
+            format!("{} kept", if parts.is_empty() { plural(0, "finished call") } else { parts.join(" and ") })
+        }
         (_, items) => format!("{} kept", plural(items, "finished item")),
     }
 }
@@ -187,9 +197,9 @@ pub(super) fn list(as_json: bool) -> Result<(), Stop> {
             Ok((flow, rows)) => (items_in_words(&rows), failed_in_words(&rows), flow),
             Err(problem) => ("?".to_owned(), String::new(), problem),
         };
-        let cost = cost_in_words(found);
+        let used = used_in_words(&usage_of(found).unwrap_or_default());
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{id:<6} {status:<9} {items:>24}  {failed:<14} {cost:>28}  {age:>12}  {flow}");
+        let _ = writeln!(text, "{id:<6} {status:<9} {items:>24}  {failed:<14} {used:>28}  {age:>12}  {flow}");
     }
     if text.is_empty() {
         text.push_str("no run is kept here\n");
@@ -216,15 +226,22 @@ fn items_in_words(rows: &Rows) -> String {
     }
 }
 
-/// What a run used, as far as it has said so: nothing here knows prices.
-fn cost_in_words(found: &Found) -> String {
-    let usage = found.state.as_ref().map(|state| &state.usage);
-    let number = |name| usage.and_then(|usage| usage[name].as_u64()).unwrap_or(0);
-    let (calls, tokens) = (number("calls"), number("input_tokens") + number("output_tokens"));
-    match (calls, tokens) {
-        (0, 0) => "–".to_owned(),
-        (_, 0) => plural(calls, "call"),
-        _ => format!("{}, {}", plural(calls, "call"), plural(tokens, "token")),
+/// What a run has used, as far as it has said so: a process that is gone without a word has not.
+fn usage_of(found: &Found) -> Option<Usage> {
+    found.state.as_ref().and_then(|state| serde_json::from_value(state.usage.clone()).ok())
+}
+
+/// For a person: calls, tokens, and what they cost where that is known.
+fn used_in_words(usage: &Usage) -> String {
+    let tokens = usage.input_tokens + usage.output_tokens;
+    let parts = [
+        (usage.calls > 0).then(|| plural(usage.calls, "call")),
+        (tokens > 0).then(|| plural(tokens, "token")),
+        (usage.priced > 0).then(|| cost_in_words(usage)),
+    ];
+    match parts.into_iter().flatten().collect::<Vec<_>>().join(", ") {
+        nothing if nothing.is_empty() => "–".to_owned(),
+        used => used,
     }
 }
 
@@ -259,6 +276,7 @@ fn described(found: &Found) -> Value {
         "items": items,
         "seconds_ago": found.age.as_secs(),
         "usage": found.state.as_ref().map(|state| &state.usage),
+        "cost": usage_of(found).and_then(|usage| usage.dollars()),
     })
 }
 

@@ -343,6 +343,7 @@ impl HostRun {
                         "calls": usage.calls,
                         "input_tokens": usage.input_tokens,
                         "output_tokens": usage.output_tokens,
+                        "cost": usage.dollars(),
                     },
                 });
                 // Asked again, it says no message twice.

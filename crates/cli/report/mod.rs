@@ -6,4 +6,4 @@ mod summary;
 
 pub(crate) use preview::Preview;
 pub(crate) use progress::Progress;
-pub(crate) use summary::{Record, clock};
+pub(crate) use summary::{Record, clock, cost_in_words};

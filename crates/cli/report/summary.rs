@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use flowrun_core::address::Address;
 use flowrun_core::conversation::Message;
-use flowrun_core::events::{Event, ItemCounts, Observer};
+use flowrun_core::events::{Event, ItemCounts, Observer, Usage};
 use serde::Serialize;
+
+use crate::render::thousands;
 
 /// How a map of the top flow ended.
 #[derive(Clone, Debug, Serialize)]
@@ -87,9 +89,49 @@ pub(crate) fn clock(time: Duration) -> String {
     }
 }
 
+/// What calls cost, for a person: `–` where no price is known, and where it is known of some alone, that it is no more
+/// than that.
+pub(crate) fn cost_in_words(usage: &Usage) -> String {
+    match (usage.priced, usage.unpriced) {
+        (0, _) => "–".to_owned(),
+        (_, 0) => dollars(usage.picodollars),
+        _ => format!("at least {}", dollars(usage.picodollars)),
+    }
+}
+
+/// Rounded to cents, or to two digits where that would be nothing or hardly more.
+fn dollars(pico: u64) -> String {
+    const CENT: u64 = 10_000_000_000;
+    if pico == 0 {
+        return "$0".to_owned();
+    }
+    if pico >= 10 * CENT {
+        let cents = pico / CENT + u64::from(pico % CENT >= CENT / 2);
+        return format!("${}.{:02}", thousands(cents / 100), cents % 100);
+    }
+    let unit = 10_u64.pow(pico.ilog10().saturating_sub(1));
+    let rounded = pico / unit + u64::from(unit > 1 && pico % unit >= unit / 2);
+    let digits = format!("{:012}", rounded * unit);
+    format!("$0.{}", digits.trim_end_matches('0'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn costs_are_as_exact_as_a_person_wants_them() {
+        let pico = [0, 1, 156_000_000, 153_456_000, 99_600_000_000, 420_000_000_000, 1_234_565_000_000_000];
+        assert_eq!(
+            pico.map(dollars),
+            ["$0", "$0.000000000001", "$0.00016", "$0.00015", "$0.1", "$0.42", "$1,234.57"]
+        );
+        let usage = Usage { priced: 2, picodollars: 420_000_000_000, ..Usage::default() };
+        assert_eq!(cost_in_words(&usage), "$0.42");
+        assert_eq!(cost_in_words(&Usage { unpriced: 1, ..usage }), "at least $0.42");
+        assert_eq!(cost_in_words(&Usage { unpriced: 1, ..Usage::default() }), "–");
+        assert_eq!((usage.dollars(), Usage { unpriced: 1, ..usage }.dollars()), (Some(0.42), None));
+    }
 
     #[test]
     fn times_read_like_a_clock() {

@@ -27,6 +27,32 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Calls whose reply did not say its tokens; where this is not 0, the tokens are a lower bound.
     pub uncounted: u64,
+    /// Calls of which is known what they cost.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priced: u64,
+    /// Calls of which it is not: the model has no price, or the reply did not say its tokens.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unpriced: u64,
+    /// What the priced ones cost, in millionths of a millionth of a dollar: a token costs a whole number of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub picodollars: u64,
+}
+
+impl Usage {
+    /// What a call cost, or that nobody knows.
+    #[must_use]
+    pub fn costing(self, picodollars: Option<u64>) -> Self {
+        match picodollars {
+            Some(cost) => Self { priced: 1, picodollars: cost, ..self },
+            None => Self { unpriced: 1, ..self },
+        }
+    }
+
+    /// What all calls cost, in dollars; none where that is not known of each of them, or none was to be paid for.
+    #[expect(clippy::cast_precision_loss, reason = "15 digits are exact, and more are no one's bill")]
+    pub fn dollars(&self) -> Option<f64> {
+        (self.priced > 0 && self.unpriced == 0).then(|| self.picodollars as f64 / 1e12)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -45,6 +71,9 @@ impl Add for Usage {
             input_tokens: self.input_tokens + other.input_tokens,
             output_tokens: self.output_tokens + other.output_tokens,
             uncounted: self.uncounted + other.uncounted,
+            priced: self.priced + other.priced,
+            unpriced: self.unpriced + other.unpriced,
+            picodollars: self.picodollars.saturating_add(other.picodollars),
         }
     }
 }

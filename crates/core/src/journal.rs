@@ -21,6 +21,16 @@ pub const FILE_EFFECT: &str = "file";
 /// The key of the effect that notes that a step has waited, so that nobody waits again. It costs nothing either.
 pub const WAIT_EFFECT: &str = "delay";
 
+/// What stands behind the key of a call that may do harm the second time, in the key of the note that it has begun.
+pub(crate) const START_MARK: &str = "/start";
+
+/// The key of the call that a key notes the beginning of; none where it is the key of anything else.
+pub fn begun_call(key: &str) -> Option<&str> {
+    let call = key.strip_suffix(START_MARK)?;
+    // What gives a value of the context may have any name.
+    (!call.ends_with("!context")).then_some(call)
+}
+
 mod memory;
 mod one_pass;
 

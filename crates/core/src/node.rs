@@ -119,6 +119,14 @@ impl Node {
         }
     }
 
+    /// The entries, if this is a map, to be changed or taken out.
+    pub fn entries_mut(&mut self) -> Option<&mut Vec<Entry>> {
+        match &mut self.kind {
+            NodeKind::Map(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
     /// The items, if this is a list.
     pub fn items(&self) -> Option<&[Self]> {
         match &self.kind {

@@ -1,6 +1,7 @@
 //! What a step takes, gives and can end in.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde_json::Value as Json;
@@ -184,6 +185,8 @@ pub struct Signature {
     pub variables: Vec<VariableUse>,
     /// Files whose names stand in the configuration.
     pub files: Vec<FileUse>,
+    /// The files that the step is made of besides, such as the script of a program, wherever they lie.
+    pub programs: Vec<PathBuf>,
     /// Whether it stands for the beginning of its flow: it may only be the first step, and a name that it alone gives is
     /// no output of a flow that lists none.
     pub begins: bool,

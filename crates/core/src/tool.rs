@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -64,6 +65,11 @@ pub trait Tool: Send + Sync {
     fn refused(&self, options: &RunOptions) -> Option<StepError> {
         let _ = options;
         None
+    }
+
+    /// The files that it is made of, such as the script of a program: a run that goes on wants them as they were.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
     }
 
     /// Whether nobody knows, after this error of a call, if the call was carried out.

@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let named: Synthesis = serde_json::from_value(columns)?;
     let table = named.table(Some(&seed), ROWS, &key)?;
     measure("the same with made-up names", &table)?;
-    measure("sampled from the seed", &sample_rows(&seed, ROWS, true, &key)?)?;
+    measure("sampled from the seed", &sample_rows(&seed, ROWS, true, &key, None)?)?;
     let folder = std::env::temp_dir().join("flowrun-speed");
     for (format, name) in [
         (Format::Jsonl, "a.jsonl"),

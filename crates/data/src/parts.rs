@@ -1,4 +1,5 @@
-//! Rows that a map collects: in memory while they are few, in a file of the run's folder when they are many.
+//! Rows that are kept, such as those that a map collects: in memory while they are few, in a file of the run's folder when
+//! they are many.
 //!
 //! The file is Arrow's IPC format: batches in the order of the items, and an index by which any of them is read alone.
 
@@ -46,9 +47,13 @@ impl Parts {
 
 /// Collects rows of values into a table.
 pub struct RowWriter {
-    schema: SchemaRef,
     rows: MemoryWriter,
-    /// Whole batches that stay in memory.
+    kept: Kept,
+}
+
+/// Whole batches: in memory while they are few, then in a file.
+struct Kept {
+    schema: SchemaRef,
     held: Vec<RecordBatch>,
     bytes: usize,
     /// Where rows go when they are too many, and how many bytes that is.
@@ -68,9 +73,7 @@ impl RowWriter {
     /// A writer for rows of these types; `schema` has one field for each. Where `parts` are given, rows that are many go
     /// to a file of them under `key`.
     pub fn new(schema: SchemaRef, types: impl IntoIterator<Item = Type>, parts: Option<(&Parts, &str)>) -> Self {
-        let rows = MemoryWriter::new(Arc::clone(&schema), types);
-        let spill = parts.map(|(parts, key)| (parts.file_for(key), parts.in_memory));
-        Self { schema, rows, held: Vec::new(), bytes: 0, spill, file: None }
+        Self { rows: MemoryWriter::new(Arc::clone(&schema), types), kept: Kept::new(schema, parts) }
     }
 
     /// Adds a row, one value for each column.
@@ -79,10 +82,40 @@ impl RowWriter {
     /// `table.type` when a value does not fit its column, `parts.write` when the file cannot be written.
     pub fn push(&mut self, row: &[Value]) -> Result<(), TableError> {
         self.rows.push(row)?;
-        for batch in self.rows.take_batches() {
-            self.add(batch)?;
-        }
-        Ok(())
+        self.rows.take_batches().into_iter().try_for_each(|batch| self.kept.add(batch))
+    }
+
+    /// The table of all rows.
+    ///
+    /// # Errors
+    /// As for [`RowWriter::push`].
+    pub fn finish(mut self) -> Result<Table, TableError> {
+        self.rows.flush_rest()?;
+        self.rows.take_batches().into_iter().try_for_each(|batch| self.kept.add(batch))?;
+        self.kept.finish()
+    }
+}
+
+/// A table with the rows of `table` of which any can be read as cheaply as the first: itself where that holds, else its
+/// rows, read once. They have no growth and are kept as those of a map are, under `key`.
+///
+/// # Errors
+/// What reading the table meets, and `parts.write` when the file cannot be written.
+pub fn seekable(table: &Table, parts: Option<(&Parts, &str)>) -> Result<Table, TableError> {
+    if table.seeks() && table.len().is_some() {
+        return Ok(table.clone());
+    }
+    let mut kept = Kept::new(table.schema(), parts);
+    for batch in table.scan_all()? {
+        kept.add(batch?)?;
+    }
+    kept.finish()
+}
+
+impl Kept {
+    fn new(schema: SchemaRef, parts: Option<(&Parts, &str)>) -> Self {
+        let spill = parts.map(|(parts, key)| (parts.file_for(key), parts.in_memory));
+        Self { schema, held: Vec::new(), bytes: 0, spill, file: None }
     }
 
     fn add(&mut self, batch: RecordBatch) -> Result<(), TableError> {
@@ -102,15 +135,7 @@ impl RowWriter {
         Ok(())
     }
 
-    /// The table of all rows.
-    ///
-    /// # Errors
-    /// As for [`RowWriter::push`].
-    pub fn finish(mut self) -> Result<Table, TableError> {
-        self.rows.flush_rest()?;
-        for batch in self.rows.take_batches() {
-            self.add(batch)?;
-        }
+    fn finish(self) -> Result<Table, TableError> {
         match self.file {
             Some(file) => file.finish(self.schema).map(Table::new),
             None => Ok(Table::new(MemoryTable::new(self.schema, self.held))),
@@ -199,6 +224,10 @@ impl TableSource for PartTable {
             let to = usize::try_from(rows.end - start).unwrap_or(usize::MAX).min(batch.num_rows());
             Some(Ok(batch.slice(from, to - from)))
         })))
+    }
+
+    fn seeks(&self) -> bool {
+        true
     }
 }
 

@@ -113,7 +113,8 @@ pub struct RunFile {
     /// What no other run has: by it stores know what the run has changed already.
     #[serde(default)]
     pub mark: String,
-    /// The files that the flow was known to read when the run began, with the BLAKE3 digests of their bytes, by path.
+    /// The files that the flow was known to read when the run began, and its programs, with the BLAKE3 digests of their
+    /// bytes, by path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
     /// The options as they were typed.

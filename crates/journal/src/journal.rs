@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flowrun_core::error::StepError;
-use flowrun_core::journal::{FILE_EFFECT, ItemRecord, Journal, WAIT_EFFECT};
+use flowrun_core::journal::{FILE_EFFECT, ItemRecord, Journal, WAIT_EFFECT, begun_call};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -41,6 +41,8 @@ pub struct Held {
     pub calls: u64,
     /// What people answered, likewise.
     pub answers: u64,
+    /// Calls that may do harm the second time, and began without giving anything, likewise.
+    pub begun: u64,
     /// Finished items.
     pub items: u64,
     /// Finished items that ended in an error.
@@ -50,7 +52,7 @@ pub struct Held {
 impl Held {
     /// Whether there is nothing that would be a loss; an item that failed is none.
     pub fn is_empty(&self) -> bool {
-        self.calls == 0 && self.answers == 0 && self.items == self.failed
+        self.calls + self.answers + self.begun == 0 && self.items == self.failed
     }
 }
 
@@ -132,9 +134,11 @@ impl FileJournal {
             let counts = move |(key, place): &(&String, &Place)| costs(key) && place.answer == answer;
             self.index.effects.iter().filter(counts).count() as u64
         };
+        let begun = self.index.effects.keys().filter_map(|key| begun_call(key));
         Held {
             calls: effects(false),
             answers: effects(true),
+            begun: begun.filter(|call| !self.index.effects.contains_key(*call)).count() as u64,
             items: items().count() as u64,
             failed: items().filter(|place| place.failed).count() as u64,
         }
@@ -223,7 +227,7 @@ impl FileJournal {
     }
 
     fn keep_under(&self, key: String, outcome: &str, answer: bool) -> Result<(), StepError> {
-        let paid = costs(&key);
+        let paid = costs(&key) || begun_call(&key).is_some();
         self.keep(outcome, &Line { effect: Some(key.into()), answer, ..Line::default() })?;
         self.kept.fetch_add(u64::from(paid), Ordering::Relaxed);
         Ok(())
@@ -313,9 +317,10 @@ impl Journal for FileJournal {
     }
 }
 
-/// Whether an effect cost something, so that it would be a loss: a call, an answer; not a file that was looked at.
+/// Whether an effect cost something, so that it would be a loss: a call, an answer; not a file that was looked at, nor the
+/// note that a call began.
 pub fn costs(key: &str) -> bool {
-    !is_of(key, FILE_EFFECT) && !is_of(key, WAIT_EFFECT)
+    !is_of(key, FILE_EFFECT) && !is_of(key, WAIT_EFFECT) && begun_call(key).is_none()
 }
 
 /// Whether the name of an effect is this one, or one of several below it.

@@ -8,6 +8,7 @@
 
 mod cache;
 mod compact;
+mod failed;
 mod folder;
 mod fork;
 mod index;
@@ -17,6 +18,7 @@ mod sync;
 
 pub use cache::{CachedModel, ReplyCache};
 pub use compact::compact;
+pub use failed::each_failed;
 pub use folder::{Failure, FlowRecord, Forked, Found, RunFile, RunFolder, RunState, Status, prune, runs_in};
 pub use fork::{fork, is_compacted, visits};
 pub use index::{Record, StepEnd, scan};

@@ -246,6 +246,9 @@ pub struct Reply {
     /// Whether it was asked for in an earlier run, and nobody was asked now.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cached: bool,
+    /// What it cost, in millionths of a millionth of a dollar, by the price that the model had then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<u64>,
     /// The model that the reply names; servers often answer with a dated version of the one asked for.
     pub served_by: Option<String>,
     /// The tools that it calls.
@@ -261,6 +264,9 @@ pub struct Reply {
 pub struct Usage {
     /// Tokens of the messages sent.
     pub input_tokens: u64,
+    /// Those of them that the server had read before, where it says so.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached_input_tokens: u64,
     /// Tokens of the text written.
     pub output_tokens: u64,
     /// Whether the server counted. Where it did not, the numbers are estimates at four characters a token,
@@ -268,10 +274,15 @@ pub struct Usage {
     pub reported: bool,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 /// No tokens at all, known exactly: the start of a sum.
 impl Default for Usage {
     fn default() -> Self {
-        Self { input_tokens: 0, output_tokens: 0, reported: true }
+        Self { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0, reported: true }
     }
 }
 
@@ -281,6 +292,7 @@ impl Add for Usage {
     fn add(self, other: Self) -> Self {
         Self {
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            cached_input_tokens: self.cached_input_tokens.saturating_add(other.cached_input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             reported: self.reported && other.reported,
         }
@@ -309,9 +321,10 @@ mod tests {
             let reply = Reply {
                 text: "a text".to_owned(),
                 finish_reason: word.into(),
-                usage: Usage { input_tokens: 3, output_tokens: 2, reported: false },
+                usage: Usage { input_tokens: 3, output_tokens: 2, reported: false, ..Usage::default() },
                 tries: 2,
                 cached: false,
+                cost: Some(7),
                 served_by: Some("small".to_owned()),
                 tool_calls: Vec::new(),
                 logprobs: None,
@@ -331,11 +344,11 @@ mod tests {
 
     #[test]
     fn a_sum_is_exact_only_where_every_part_is() {
-        let counted = Usage { input_tokens: 10, output_tokens: 4, reported: true };
+        let counted = Usage { input_tokens: 10, output_tokens: 4, ..Usage::default() };
         let guessed = Usage { reported: false, ..counted };
         assert_eq!(
             [counted, counted].into_iter().sum::<Usage>(),
-            Usage { input_tokens: 20, output_tokens: 8, reported: true }
+            Usage { input_tokens: 20, output_tokens: 8, ..Usage::default() }
         );
         assert!(!(counted + guessed).reported);
         assert!(Usage::default().reported);

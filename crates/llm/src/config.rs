@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{BaseUrl, Secret, SeedSetting, Settings, number, settings};
+use crate::{BaseUrl, Secret, SeedSetting, Settings, Usage, number, settings};
 
 /// A chat model that steps refer to by its name.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -56,6 +56,9 @@ pub struct ModelConfig {
     pub timeout: Duration,
     /// How often and how soon a failed call is tried again.
     pub retry: RetryConfig,
+    /// What its tokens cost, by which what runs cost is told. It changes nothing that is asked; where `--model` names
+    /// another model, it does not hold.
+    pub price: Option<Price>,
     /// Further fields of the request's JSON, such as `reasoning_effort`.
     #[serde(deserialize_with = "settings::extra")]
     pub extra: Map<String, Value>,
@@ -78,8 +81,41 @@ impl Default for ModelConfig {
             seed: None,
             timeout: Duration::from_secs(600),
             retry: RetryConfig::default(),
+            price: None,
             extra: Map::new(),
         }
+    }
+}
+
+/// What a million tokens cost, in dollars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Of what is sent.
+    #[serde(deserialize_with = "number::price")]
+    #[schemars(with = "f64", range(min = 0.0, max = 1_000_000.0))]
+    pub input: u64,
+    /// Of what the model writes; 0 for one that gives vectors.
+    #[serde(deserialize_with = "number::price")]
+    #[schemars(with = "f64", range(min = 0.0, max = 1_000_000.0))]
+    pub output: u64,
+    /// Of what is sent and the server has read before, where its replies say how much that is. Default: as `input`.
+    #[serde(default, deserialize_with = "number::optional_price")]
+    #[schemars(with = "Option<f64>", range(min = 0.0, max = 1_000_000.0))]
+    pub cached_input: Option<u64>,
+}
+
+impl Price {
+    /// What a reply cost, in millionths of a millionth of a dollar; none where it did not say its tokens.
+    pub(crate) fn of(&self, usage: &Usage) -> Option<u64> {
+        let cached = usage.cached_input_tokens.min(usage.input_tokens);
+        let parts = [
+            (usage.input_tokens - cached, self.input),
+            (cached, self.cached_input.unwrap_or(self.input)),
+            (usage.output_tokens, self.output),
+        ];
+        let add = |sum: u64, (tokens, price): (u64, u64)| sum.checked_add(tokens.checked_mul(price)?);
+        parts.into_iter().try_fold(0, add).filter(|_| usage.reported)
     }
 }
 
@@ -186,13 +222,50 @@ mod tests {
             "provider": "openai", "model": "m", "base_url": "http://localhost/v1", "api_key": "k", "max_tokens": 5,
             "max_tokens_key": "max_completion_tokens", "temperature": 1, "top_p": 0.5, "stop": ["x"], "frequency_penalty": 1,
             "presence_penalty": -1, "seed": 7, "timeout": 2.5, "retry": { "tries": 2, "initial_delay": 0, "max_delay": 1 },
-            "extra": { "reasoning_effort": "low" },
+            "price": { "input": 0.15, "output": 0.6, "cached_input": 0.075 }, "extra": { "reasoning_effort": "low" },
         }))
         .unwrap();
         assert_eq!(config.timeout, Duration::from_millis(2500));
         assert_eq!(config.retry.initial_delay, Duration::ZERO);
         assert_eq!(config.settings().seed, Some(SeedSetting::Fixed(7)));
         assert_eq!(config.settings().extra["reasoning_effort"], "low");
+        assert_eq!(config.price, Some(Price { input: 150_000, output: 600_000, cached_input: Some(75_000) }));
+    }
+
+    #[test]
+    fn what_a_reply_costs_is_exact() {
+        let price = Price { input: 150_000, output: 600_000, cached_input: Some(75_000) };
+        let usage = Usage { input_tokens: 1_000, output_tokens: 10, ..Usage::default() };
+        assert_eq!(price.of(&usage), Some(156_000_000));
+        assert_eq!(price.of(&Usage { cached_input_tokens: 400, ..usage }), Some(126_000_000));
+        assert_eq!(
+            Price { cached_input: None, ..price }.of(&Usage { cached_input_tokens: 400, ..usage }),
+            Some(156_000_000)
+        );
+        assert_eq!(price.of(&Usage { reported: false, ..usage }), None);
+        assert_eq!(
+            price.of(&Usage { input_tokens: u64::MAX, ..usage }),
+            None,
+            "no number is better than a wrong one"
+        );
+    }
+
+    #[test]
+    fn prices_are_read_to_the_last_digit_or_refused() {
+        let price =
+            |json| serde_json::from_value::<ModelConfig>(json!({ "price": json })).map_err(|e| e.to_string());
+        let read = price(json!({ "input": 0.000_001, "output": 1_000_000 })).unwrap().price.unwrap();
+        assert_eq!((read.input, read.output, read.cached_input), (1, 1_000_000_000_000, None));
+        for (json, why) in [
+            (json!({ "input": -1, "output": 0 }), "0 to 1000000"),
+            (json!({ "input": 2e6, "output": 0 }), "0 to 1000000"),
+            (json!({ "input": 0.000_000_1, "output": 0 }), "six digits"),
+            (json!({ "input": 1 }), "missing field `output`"),
+            (json!({ "input": 1, "output": 1, "reply": 2 }), "unknown field"),
+        ] {
+            let error = price(json).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
     }
 
     #[test]
@@ -213,7 +286,7 @@ mod tests {
     fn the_schema_names_every_key_with_a_text() {
         let schema = schemars::schema_for!(ModelConfig).to_value();
         let properties = schema["properties"].as_object().unwrap();
-        assert_eq!(properties.len(), 15);
+        assert_eq!(properties.len(), 16);
         for (name, property) in properties {
             assert!(property["description"].is_string() || property["allOf"].is_array(), "{name}: {property}");
         }

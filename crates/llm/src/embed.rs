@@ -23,6 +23,8 @@ pub struct Embedded {
     pub usage: Usage,
     /// How many HTTP tries it took; 0 where no endpoint was asked.
     pub tries: u32,
+    /// What it cost, in millionths of a millionth of a dollar, by the price of the model.
+    pub cost: Option<u64>,
     /// The model that the reply names.
     pub served_by: Option<String>,
 }
@@ -40,7 +42,7 @@ pub fn offline_vector(text: &str) -> Vec<f32> {
 
 pub(crate) fn offline(request: &EmbedRequest) -> Embedded {
     let vectors = request.texts.iter().map(|text| offline_vector(text)).collect();
-    Embedded { vectors, usage: Usage::default(), tries: 0, served_by: None }
+    Embedded { vectors, usage: Usage::default(), tries: 0, cost: None, served_by: None }
 }
 
 #[cfg(test)]

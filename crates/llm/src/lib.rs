@@ -39,7 +39,7 @@ pub use chat::{
     ChatRequest, Compared, FinishReason, Message, Reply, ReplySchema, Role, ToolCall, ToolChoice, ToolSpec, Usage,
 };
 pub use choice::{ModelChoice, ModelOverride, ModelOverrideError};
-pub use config::{MaxTokensKey, ModelConfig, Provider, RetryConfig};
+pub use config::{MaxTokensKey, ModelConfig, Price, Provider, RetryConfig};
 pub use embed::{EmbedRequest, Embedded, offline_vector};
 pub use error::{ModelError, ModelErrorKind};
 pub use models::{Answerer, BindError, Binder, BoundModel, Environment, EnvironmentError, OfflineReason};

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::transport::Unusable;
 use crate::{
     BaseUrl, BaseUrlError, ChatRequest, EmbedRequest, Embedded, HttpClient, ModelChoice, ModelConfig, ModelError,
-    ModelErrorKind, ModelOverride, OpenAiModel, Provider, Reply, Secret,
+    ModelErrorKind, ModelOverride, OpenAiModel, Price, Provider, Reply, Secret,
 };
 
 const KEY_VARIABLE: &str = "OPENAI_API_KEY";
@@ -72,6 +72,7 @@ pub enum OfflineReason {
 pub struct BoundModel {
     name: Arc<str>,
     answerer: Answerer,
+    price: Option<Price>,
 }
 
 impl BoundModel {
@@ -107,7 +108,10 @@ impl BoundModel {
     /// Asks the model. One that is offline has no answer of its own: the caller fills the template instead.
     pub async fn chat(&self, request: &ChatRequest) -> Result<Reply, ModelError> {
         match &self.answerer {
-            Answerer::Openai(model) => model.chat(request).await,
+            Answerer::Openai(model) => {
+                let reply = model.chat(request).await?;
+                Ok(Reply { cost: self.price.and_then(|price| price.of(&reply.usage)), ..reply })
+            }
             Answerer::Offline(_) => Err(ModelError::new(
                 ModelErrorKind::NoTemplate,
                 format!("model `{}` is offline and was asked without a template", self.name),
@@ -120,7 +124,10 @@ impl BoundModel {
     /// Asks for the vectors of texts. One that is offline answers with [`crate::offline_vector`].
     pub async fn embed(&self, request: &EmbedRequest) -> Result<Embedded, ModelError> {
         match &self.answerer {
-            Answerer::Openai(model) => model.embed(request).await,
+            Answerer::Openai(model) => {
+                let embedded = model.embed(request).await?;
+                Ok(Embedded { cost: self.price.and_then(|price| price.of(&embedded.usage)), ..embedded })
+            }
             Answerer::Offline(_) => Ok(crate::embed::offline(request)),
         }
     }
@@ -188,7 +195,11 @@ impl Binder<'_> {
                 Answerer::Openai(Arc::new(openai))
             }
         };
-        Ok(BoundModel { name: name.into(), answerer })
+        // What is written of one model does not hold for another.
+        let price = config.price.filter(|_| {
+            model.is_none_or(|named| config.model.as_ref().map_or(DEFAULT_MODEL, String::as_str) == named)
+        });
+        Ok(BoundModel { name: name.into(), answerer, price })
     }
 }
 

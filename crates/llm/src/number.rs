@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 /// No wait and no limit is longer than a day.
 const LONGEST_SECONDS: f64 = 86_400.0;
+/// No model costs more for a million tokens.
+const MOST_DOLLARS: f64 = 1_000_000.0;
 /// More tries than this are a mistake, and would hide the endpoint's trouble for hours.
 const MOST_TRIES: u32 = 100;
 
@@ -42,6 +44,31 @@ pub(crate) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 /// A penalty, from -2 to 2.
 pub(crate) fn penalty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     optional(deserializer, -2.0, 2.0)
+}
+
+/// Dollars for a million tokens, as millionths of a millionth of a dollar for one. Whole ones, so that sums are exact.
+pub(crate) fn price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let dollars = check(f64::deserialize(deserializer)?, 0.0, MOST_DOLLARS)?;
+    let whole = (dollars * 1e6).round();
+    // The nearest number to the same digits is the same number.
+    if (whole / 1e6).to_bits() != dollars.abs().to_bits() {
+        return Err(D::Error::custom(format_args!("{dollars} has more than six digits behind the point")));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 10^12, and whole")]
+    Ok(whole as u64)
+}
+
+/// Likewise, where it may be left out.
+pub(crate) fn optional_price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    struct Given(u64);
+
+    impl<'de> Deserialize<'de> for Given {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            price(deserializer).map(Self)
+        }
+    }
+
+    Ok(Option::<Given>::deserialize(deserializer)?.map(|Given(price)| price))
 }
 
 /// Seconds to wait; none is allowed.

@@ -249,6 +249,14 @@ struct WireUsage {
     prompt_tokens: Option<u64>,
     #[serde(default)]
     completion_tokens: Option<u64>,
+    #[serde(default)]
+    prompt_tokens_details: Option<WireDetails>,
+}
+
+#[derive(Deserialize)]
+struct WireDetails {
+    #[serde(default)]
+    cached_tokens: Option<u64>,
 }
 
 /// The first of a list, without making room for more. An empty one is refused while reading, because only then the error
@@ -295,6 +303,7 @@ impl WireReply {
             usage,
             tries: 1,
             cached: false,
+            cost: None,
             served_by: self.model,
             tool_calls,
             logprobs,
@@ -304,7 +313,13 @@ impl WireReply {
 
 impl WireUsage {
     fn reported(&self) -> Option<Usage> {
-        Some(Usage { input_tokens: self.prompt_tokens?, output_tokens: self.completion_tokens?, reported: true })
+        let details = self.prompt_tokens_details.as_ref();
+        Some(Usage {
+            input_tokens: self.prompt_tokens?,
+            cached_input_tokens: details.and_then(|details| details.cached_tokens).unwrap_or(0),
+            output_tokens: self.completion_tokens?,
+            reported: true,
+        })
     }
 }
 
@@ -324,7 +339,7 @@ fn no_text(host: &str, finish_reason: &FinishReason, refusal: Option<&str>) -> M
 fn estimate(messages: &[Message], text: &str) -> Usage {
     let tokens = |text: &str| u64::try_from(text.chars().count().div_ceil(4)).unwrap_or(u64::MAX);
     let input_tokens = messages.iter().map(|message| tokens(&message.content) + 6).sum();
-    Usage { input_tokens, output_tokens: tokens(text), reported: false }
+    Usage { input_tokens, cached_input_tokens: 0, output_tokens: tokens(text), reported: false }
 }
 
 #[cfg(test)]
@@ -445,7 +460,7 @@ mod tests {
     fn a_sparse_reply_is_a_reply() {
         let reply = read(json!({ "choices": [{ "message": { "content": "hello" } }] })).unwrap();
         assert_eq!(reply.finish_reason, FinishReason::Stop);
-        assert_eq!(reply.usage, Usage { input_tokens: 8, output_tokens: 2, reported: false });
+        assert_eq!(reply.usage, Usage { input_tokens: 8, output_tokens: 2, reported: false, ..Usage::default() });
         assert_eq!(reply.served_by, None);
     }
 

@@ -141,7 +141,8 @@ impl Step for ExecStep {
             let wrong = scope.bad(&["command"], error.message);
             wrong.help("the program of a step answers `describe`; see `docs/tools.md`")
         })?;
-        let signature = Signature::new(described.arguments.clone(), described.results.clone());
+        let ports = (described.arguments.clone(), described.results.clone());
+        let signature = Signature { programs: program.files(), ..Signature::new(ports.0, ports.1) };
         let signature = match described.branches.as_slice() {
             [] => signature,
             branches => signature.branches(branches),

@@ -5,11 +5,19 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use flowrun_core::error::StepError;
+use flowrun_core::execute::StepCx;
+use flowrun_data::parts::Parts;
 use flowrun_data::write::WriteReport;
 use serde::Serialize;
 
 /// What to do where a file is not what it was when the run began.
 pub(crate) const CHANGED_HELP: &str = "put the file back as it was, take it as it is with `flowrun resume --accept-changes`, or begin again with `flowrun FILE --new`";
+
+/// Where rows that are many are kept, if anywhere. What is made within an item belongs to the item's record, and is not
+/// many.
+pub(crate) fn parts<'a>(cx: &'a StepCx<'_>) -> Option<&'a Parts> {
+    cx.resource::<Parts>().ok().filter(|_| cx.is_top())
+}
 
 /// Where a `write_table` step writes, if not where its own `path` says.
 #[derive(Clone, Debug, PartialEq, Eq)]

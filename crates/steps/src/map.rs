@@ -13,11 +13,12 @@ use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::table::{self, SOURCE_ROWS, Table, column_view};
 use flowrun_core::types::{Kind, Type};
 use flowrun_core::value::Value;
-use flowrun_data::parts::{Parts, RowWriter};
+use flowrun_data::parts::RowWriter;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::files;
 use crate::jq::Query;
 
 mod reduce;
@@ -348,9 +349,7 @@ impl Step for Map {
         let types = collected.iter().map(|(_, _, t)| t.clone()).chain([Type::integer()]);
         let schema = Arc::new(arrow_schema::Schema::new(fields.collect::<Vec<_>>()));
         let key = cx.address().key();
-        // Rows of a map within an item are part of the item's record, and not many.
-        let parts = cx.resource::<Parts>().ok().filter(|_| cx.is_top()).map(|parts| (parts, key.as_str()));
-        let mut rows = RowWriter::new(schema, types, parts);
+        let mut rows = RowWriter::new(schema, types, files::parts(cx).map(|parts| (parts, key.as_str())));
         let keep = self.on_item_error == OnItemError::Keep;
         let mut reductions = self.reductions(&collected);
         let mut first: Option<String> = None;

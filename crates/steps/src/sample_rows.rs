@@ -13,10 +13,11 @@ use flowrun_data::sources;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::files;
 use crate::synthesize::table_input;
 
-/// Picks rows of a table by seed. Row i of the result never depends on how many are asked for. The table that is
-/// picked from is held in memory.
+/// Picks rows of a table by seed. Row i of the result never depends on how many are asked for. Rows are read
+/// where they stand, when a later step wants them; only those that pass a condition are kept, in the run's folder.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SampleRows {
@@ -51,7 +52,9 @@ impl Step for SampleRows {
 
     async fn run(&self, cx: &StepCx<'_>, input: Ports) -> Result<Outcome<Ports>, StepError> {
         let table = table_input(&input, "table")?;
-        let picked = sources::sample_rows(&table, self.n.get(cx)?, self.replace, &cx.rng("rows"))?;
+        let key = cx.address().key();
+        let parts = files::parts(cx).map(|parts| (parts, key.as_str()));
+        let picked = sources::sample_rows(&table, self.n.get(cx)?, self.replace, &cx.rng("rows"), parts)?;
         let note = picked.to_string();
         Ok(Outcome::next(Ports::one("table", picked)).note(note))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,6 +137,10 @@ impl Tool for ExecTool {
 
     fn idempotent(&self) -> bool {
         self.described.idempotent.unwrap_or(true)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.program.files()
     }
 
     fn leaves_open(&self, error: &StepError) -> bool {

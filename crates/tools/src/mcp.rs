@@ -221,6 +221,13 @@ impl Tool for McpTool {
         Some(error.help("look at what the flow starts; `--allow-stdio-mcp` allows it"))
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        match &self.server {
+            Server::Started(program) => program.files(),
+            Server::Remote(_) => Vec::new(),
+        }
+    }
+
     fn leaves_open(&self, error: &StepError) -> bool {
         ["tool.timeout", "tool.unreachable", "tool.protocol"].contains(&error.code.as_ref())
     }

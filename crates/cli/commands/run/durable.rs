@@ -9,7 +9,7 @@ use flowrun_core::error::{INTERRUPTED, WAITING};
 use flowrun_core::events::{Event, Observer};
 use flowrun_core::execute::Resources;
 use flowrun_core::execute::Unfinished;
-use flowrun_core::flow::Flow;
+use flowrun_core::flow::Compiled;
 use flowrun_core::journal::Journal;
 use flowrun_data::parts::Parts;
 use flowrun_journal::{
@@ -171,7 +171,7 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
     let (flow, inputs) = (prepared.loaded.record.clone(), prepared.given.clone());
     let models = prepared.models.described();
     let targets = (&args.output, &prepared.files.working_folder);
-    let files = digests_of(&prepared.loaded.compiled.flow, &prepared.files)?;
+    let files = digests_of(&prepared.loaded.compiled, &prepared.files)?;
     let whole = (&flow, &inputs, prepared.seed, &models, targets, &files);
     let whole = serde_json::to_vec(&whole).map_err(|e| wrong(&e))?;
     Ok(RunFile {
@@ -194,12 +194,15 @@ fn run_file(prepared: &Prepared, args: &RunArgs) -> Result<RunFile, Stop> {
     })
 }
 
-/// The digests of the files that a flow is known to read before it runs: those that its steps name, and those that the
-/// person gave. One that it writes itself is no such file.
-fn digests_of(flow: &Arc<Flow>, files: &Files) -> Result<BTreeMap<String, String>, Stop> {
+/// The digests of the files that a flow is known to read before it runs: those that its steps name, those that the
+/// person gave, and the programs that it brings along. One that it writes itself is no such file.
+fn digests_of(compiled: &Compiled, files: &Files) -> Result<BTreeMap<String, String>, Stop> {
     let mut places: BTreeSet<PathBuf> = files.given.iter().cloned().collect();
+    places.extend(compiled.reachable_tools().iter().flat_map(|tool| tool.tool.files()));
     let mut written = BTreeSet::new();
-    for file in all_flows(flow).iter().flat_map(|flow| &flow.steps).flat_map(|step| &step.signature.files) {
+    let flows = all_flows(&compiled.flow);
+    places.extend(flows.iter().flat_map(|flow| &flow.steps).flat_map(|step| step.signature.programs.clone()));
+    for file in flows.iter().flat_map(|flow| &flow.steps).flat_map(|step| &step.signature.files) {
         let place = if file.write { files.to_write(&file.path) } else { files.to_read(&file.path) };
         // What lies elsewhere has been refused before.
         let Ok(place) = place else { continue };
@@ -257,6 +260,10 @@ impl Kept {
         accept_changes: bool,
     ) -> Result<Self, Stop> {
         let is = run_file(prepared, args)?;
+        let loaded = &prepared.loaded;
+        if loaded.says_the_same(&folder.run.flow.text, &args.allow_path) {
+            folder.run.flow.text.clone_from(&is.flow.text);
+        }
         let differences = differences(&folder.run, &is);
         if !differences.is_empty() && !accept_changes {
             let id = folder.id();

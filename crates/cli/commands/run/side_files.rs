@@ -62,6 +62,7 @@ fn manifest_of(report: &Report<'_>) -> serde_json::Value {
         "counters": report.run.counters(),
         "scores": report.record.scores(),
         "usage": report.run.usage(),
+        "cost": report.run.usage().dollars(),
         "read": report.files.read(),
         "written": report.files.written(),
     });

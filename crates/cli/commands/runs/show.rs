@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 
+use flowrun_core::error::StepError;
 use flowrun_core::journal::ItemRecord;
 use flowrun_journal::{Found, Record, Status, StepEnd, costs, scan};
 
-use super::{End, Ends, age_in_words, locate, stopped};
+use super::{End, Ends, age_in_words, locate, stopped, usage_of, used_in_words};
 use crate::commands::run::given_again;
 use crate::commands::{Stop, print_out};
 use crate::render::{plural, thousands};
@@ -15,8 +16,7 @@ use crate::render::{plural, thousands};
 pub(in crate::commands) fn show(run: Option<&str>, failures: bool) -> Result<(), Stop> {
     let path = locate(run)?;
     let found = Found::at(&path).map_err(stopped)?;
-    let text = if failures { failures_of(&found)? } else { overview(&found)? };
-    print_out(&text)
+    if failures { tell_failures(&found) } else { print_out(&overview(&found)?) }
 }
 
 fn overview(found: &Found) -> Result<String, Stop> {
@@ -45,6 +45,9 @@ fn overview(found: &Found) -> Result<String, Stop> {
     }
     for (name, answers) in &run.models {
         let _ = writeln!(text, "  model    {name}: {answers}");
+    }
+    if let Some(usage) = usage_of(found).filter(|usage| usage.calls > 0) {
+        let _ = writeln!(text, "  used     {}", used_in_words(&usage));
     }
     let visits = visits_of(found)?;
     let width = visits.iter().map(|visit| visit.name.chars().count()).max().unwrap_or(0);
@@ -189,49 +192,39 @@ impl Visit {
     }
 }
 
-fn failures_of(found: &Found) -> Result<String, Stop> {
-    let mut failed: BTreeMap<(String, u64), Option<ItemRecord>> = BTreeMap::new();
+/// Item by item: there may be very many.
+fn tell_failures(found: &Found) -> Result<(), Stop> {
     let mut unreadable = None;
-    let read = scan(&found.path, |record| {
-        let Record::Item { map, index, failed: has_failed, record, .. } = record else { return };
-        let item = (map.to_owned(), index);
-        if !has_failed {
-            failed.remove(&item);
-            return;
-        }
-        match record.map(serde_json::from_str).transpose() {
-            Ok(record) => {
-                failed.insert(item, record);
-            }
-            Err(error) => unreadable = Some(error.to_string()),
-        }
-    });
-    read.map_err(stopped)?;
-    if let Some(why) = unreadable {
-        return Err(Stop::usage(format!("a record of the run {} cannot be read: {why}", found.id)));
-    }
-    if failed.is_empty() {
-        return Ok(format!("no item of the run {} has failed\n", found.id));
-    }
-    let mut text = String::new();
-    for ((map, index), record) in &failed {
+    let count = flowrun_journal::each_failed(&found.path, |map, index, record| {
         let step = map.split('#').next().unwrap_or(map);
-        let Some(ItemRecord { result: Err(error), attempts, .. }) = record else {
-            let _ = writeln!(text, "{step}[{index}]  its record is large, see the failures file");
-            continue;
+        let text = match record.map(serde_json::from_str).transpose() {
+            Ok(Some(ItemRecord { result: Err(error), attempts, .. })) => told(step, index, &error, attempts),
+            Ok(_) => format!("{step}[{index}]  its record is large, see the failures file\n"),
+            Err(error) => {
+                unreadable =
+                    Some(Stop::usage(format!("a record of the run {} cannot be read: {error}", found.id)));
+                return false;
+            }
         };
-        let at = error.at.as_ref().map_or_else(|| format!("{step}[{index}]"), ToString::to_string);
-        let _ =
-            writeln!(text, "{at}  {} ({}), {}", error.message, error.code, plural((*attempts).into(), "attempt"));
-        for (label, detail) in &error.details {
-            let _ = writeln!(text, "  {label:<8} {}", detail.replace('\n', "\n           "));
-        }
+        unreadable = print_out(&text).err();
+        unreadable.is_none()
+    });
+    let count = count.map_err(stopped)?;
+    if let Some(stop) = unreadable {
+        return Err(stop);
     }
-    let _ = writeln!(
-        text,
-        "{} failed; `flowrun retry {}` runs them again",
-        plural(failed.len() as u64, "item"),
-        found.id
-    );
-    Ok(text)
+    print_out(&match count {
+        0 => format!("no item of the run {} has failed\n", found.id),
+        _ => format!("{} failed; `flowrun retry {}` runs them again\n", plural(count, "item"), found.id),
+    })
+}
+
+fn told(step: &str, index: u64, error: &StepError, attempts: u32) -> String {
+    let at = error.at.as_ref().map_or_else(|| format!("{step}[{index}]"), ToString::to_string);
+    let mut text = format!("{at}  {} ({}), {}\n", error.message, error.code, plural(attempts.into(), "attempt"));
+    for (label, detail) in &error.details {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {label:<8} {}", detail.replace('\n', "\n           "));
+    }
+    text
 }

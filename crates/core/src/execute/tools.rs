@@ -16,7 +16,7 @@ use crate::cast::cast;
 use crate::conversation::QuestionKind;
 use crate::error::StepError;
 use crate::flow::Flow;
-use crate::journal::Journal;
+use crate::journal::{Journal, START_MARK};
 use crate::signature::Port;
 use crate::tool::ToolDefinition;
 use crate::value::{Object, ObjectBuilder, Value, ValueError, kept};
@@ -267,7 +267,7 @@ impl StepCx<'_> {
         if tool.idempotent {
             return self.made_call(tool, key, arguments).await;
         }
-        let start = format!("{key}/start");
+        let start = [key, START_MARK].concat();
         if self.kept(&start)?.as_deref() == Some(BEGUN) {
             match self.options().unfinished {
                 Unfinished::Ask => return Err(unfinished(tool)),

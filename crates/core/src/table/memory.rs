@@ -66,6 +66,10 @@ impl TableSource for MemoryTable {
         }
         Ok(Box::new(parts.into_iter()))
     }
+
+    fn seeks(&self) -> bool {
+        true
+    }
 }
 
 /// Collects rows of values into a [`MemoryTable`], a batch at a time.

@@ -82,6 +82,12 @@ pub trait TableSource: fmt::Debug + Send + Sync {
     fn growable(&self) -> bool {
         false
     }
+
+    /// Whether a scan that begins anywhere costs about what the rows that it gives cost, and some thousands before them.
+    /// What has to make all that stand before, such as rows that pass a condition, says no.
+    fn seeks(&self) -> bool {
+        false
+    }
 }
 
 /// Says which tables have the same rows in the same order, without reading them.
@@ -172,6 +178,11 @@ impl Table {
     /// Whether rows past the length can be scanned too.
     pub fn growable(&self) -> bool {
         self.source.growable()
+    }
+
+    /// Whether any rows are read as cheaply as the first ones; see [`TableSource::seeks`].
+    pub fn seeks(&self) -> bool {
+        self.source.seeks()
     }
 
     /// The columns that people see, with their types.

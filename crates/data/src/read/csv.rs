@@ -155,6 +155,10 @@ impl TableSource for CsvTable {
             rows: rows.start..end,
         }))
     }
+
+    fn seeks(&self) -> bool {
+        true
+    }
 }
 
 struct Scan {

@@ -133,4 +133,8 @@ impl TableSource for JsonTable {
         self.file.reopen().map(drop)?;
         self.rows.scan(rows)
     }
+
+    fn seeks(&self) -> bool {
+        true
+    }
 }

@@ -134,6 +134,10 @@ impl TableSource for JsonlTable {
             rows: rows.start..end,
         }))
     }
+
+    fn seeks(&self) -> bool {
+        true
+    }
 }
 
 struct Scan {

@@ -181,6 +181,10 @@ impl TableSource for ParquetTable {
             Some(ours)
         })))
     }
+
+    fn seeks(&self) -> bool {
+        true
+    }
 }
 
 fn to_ours(batch: &RecordBatch, schema: &SchemaRef, hows: &[How]) -> Result<RecordBatch, TableError> {

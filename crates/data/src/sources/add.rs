@@ -111,6 +111,10 @@ impl TableSource for Beside {
     fn growable(&self) -> bool {
         self.table.growable() && self.columns.growable()
     }
+
+    fn seeks(&self) -> bool {
+        self.table.seeks() && self.columns.seeks()
+    }
 }
 
 /// A scan that hands out as many rows as are asked for.
@@ -220,6 +224,10 @@ impl TableSource for Joined {
             Some(result)
         });
         Ok(Box::new(joined))
+    }
+
+    fn seeks(&self) -> bool {
+        self.table.seeks() && self.columns.seeks()
     }
 }
 

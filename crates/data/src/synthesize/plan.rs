@@ -139,6 +139,10 @@ impl TableSource for Synthesized {
     fn growable(&self) -> bool {
         true
     }
+
+    fn seeks(&self) -> bool {
+        true
+    }
 }
 
 /// A range of rows in pieces of a batch.

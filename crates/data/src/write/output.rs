@@ -11,6 +11,8 @@ use flowrun_core::table::TableError;
 pub(super) struct Output {
     sink: Box<dyn Write + Send>,
     place: Option<Place>,
+    /// What was named as the target, if anything was.
+    named: Option<PathBuf>,
     bytes: u64,
     hasher: Hasher,
     /// The first failure of the sink: encoders wrap it, each in its own way.
@@ -21,8 +23,6 @@ pub(super) struct Output {
 struct Place {
     partial: PathBuf,
     target: PathBuf,
-    /// The target as it was named.
-    named: PathBuf,
     file: File,
 }
 
@@ -36,26 +36,26 @@ impl Drop for Place {
 impl Output {
     /// Bytes for a stream.
     pub(super) fn stream(sink: Box<dyn Write + Send>) -> Self {
-        Self { sink, place: None, bytes: 0, hasher: Hasher::new(), failed: None }
+        Self { sink, place: None, named: None, bytes: 0, hasher: Hasher::new(), failed: None }
     }
 
     /// Bytes for a file.
     pub(super) fn file(path: &Path) -> Result<Self, TableError> {
-        let refuse = |error: &io::Error| failure(error.kind(), &error.to_string(), Some(path));
+        let refuse = |error: &io::Error| failure(error.kind(), &error.to_string(), Some(path), true);
         let target = match fs::metadata(path) {
             Ok(found) if found.is_dir() => return Err(refuse(&ErrorKind::IsADirectory.into())),
             Ok(found) if !found.is_file() => {
                 let sink = OpenOptions::new().write(true).open(path).map_err(|e| refuse(&e))?;
-                return Ok(Self::stream(Box::new(sink)));
+                return Ok(Self { named: Some(path.to_owned()), ..Self::stream(Box::new(sink)) });
             }
             // A link stays one: what it leads to is replaced.
             Ok(_) => fs::canonicalize(path).map_err(|e| refuse(&e))?,
             Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
             Err(error) => return Err(refuse(&error)),
         };
-        let place = Place::create(target, path.to_owned()).map_err(|e| refuse(&e))?;
+        let place = Place::create(target).map_err(|e| refuse(&e))?;
         let sink = place.file.try_clone().map_err(|e| refuse(&e))?;
-        Ok(Self { place: Some(place), ..Self::stream(Box::new(sink)) })
+        Ok(Self { place: Some(place), named: Some(path.to_owned()), ..Self::stream(Box::new(sink)) })
     }
 
     /// The same place behind another writer, to see what happens when that one fails.
@@ -66,10 +66,10 @@ impl Output {
 
     /// The error for a failure of an encoder over this output: the sink's own, where it failed, else the encoder's.
     pub(super) fn error(&self, encoder: &dyn std::fmt::Display) -> TableError {
-        let path = self.place.as_ref().map(|place| place.named.as_path());
+        let (path, stays) = (self.named.as_deref(), self.place.is_some());
         match &self.failed {
-            Some((kind, text)) => failure(*kind, text, path),
-            None => failure(ErrorKind::Other, &encoder.to_string(), path),
+            Some((kind, text)) => failure(*kind, text, path, stays),
+            None => failure(ErrorKind::Other, &encoder.to_string(), path, stays),
         }
     }
 
@@ -124,7 +124,7 @@ impl Write for Output {
 
 impl Place {
     /// A new file beside the target: `.NAME.partial`, or with a number where somebody else writes or was stopped there.
-    fn create(target: PathBuf, named: PathBuf) -> io::Result<Self> {
+    fn create(target: PathBuf) -> io::Result<Self> {
         const MOST: u32 = 1000;
         let Some(name) = target.file_name() else { return Err(ErrorKind::InvalidFilename.into()) };
         let name = name.to_string_lossy().into_owned();
@@ -137,7 +137,7 @@ impl Place {
                 _ => folder.join(format!(".{name}.{number}.partial")),
             };
             match OpenOptions::new().write(true).create_new(true).open(&partial) {
-                Ok(file) => return Ok(Self { partial, target, named, file }),
+                Ok(file) => return Ok(Self { partial, target, file }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && number < MOST => number += 1,
                 Err(error) => return Err(error),
             }
@@ -145,10 +145,10 @@ impl Place {
     }
 }
 
-/// What a failed write means, by its kind.
-fn failure(kind: ErrorKind, cause: &str, path: Option<&Path>) -> TableError {
+/// What a failed write means, by its kind; `stays`: what stood in the target's place does so still.
+fn failure(kind: ErrorKind, cause: &str, path: Option<&Path>, stays: bool) -> TableError {
     let target = path.map_or_else(|| "the output".to_owned(), |path| format!("`{}`", path.display()));
-    let kept = if path.is_some() { "; the file is as it was, and nothing was left beside it" } else { "" };
+    let kept = if stays { "; the file is as it was, and nothing was left beside it" } else { "" };
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             TableError::new("write.disk_full", format!("{target} could not be written: the disk is full{kept}"))
@@ -181,7 +181,7 @@ mod tests {
             (ErrorKind::BrokenPipe, "write.closed"),
             (ErrorKind::Other, "write.failed"),
         ] {
-            assert_eq!(failure(kind, "x", None).code, code);
+            assert_eq!(failure(kind, "x", None, false).code, code);
         }
     }
 }

@@ -40,7 +40,7 @@ fn what_was_kept_is_there_for_the_next_process() {
     assert_eq!(journal.effect("a#1!reply").unwrap(), None, "a process never asks for what it kept itself");
     drop(journal);
     let journal = reopened(folder.path());
-    assert_eq!(journal.held(), Held { calls: 3, answers: 0, items: 2, failed: 1 });
+    assert_eq!(journal.held(), Held { calls: 3, items: 2, failed: 1, ..Held::default() });
     assert_eq!(journal.effect("a#1!reply").unwrap().as_deref(), Some("\"of a#1!reply\""));
     assert_eq!(journal.effect("m#1[1]/a#1!reply").unwrap(), None, "the item's record stands for it");
     assert!(journal.effect("m#1[17]/a#1!reply").unwrap().is_some());
@@ -51,6 +51,23 @@ fn what_was_kept_is_there_for_the_next_process() {
     let again =
         FileJournal::open(folder.path(), OpenOptions { drop_failed: true, ..OpenOptions::default() }).unwrap();
     assert_eq!((again.held().items, again.item("m#1", 4).unwrap().is_none()), (1, true));
+}
+
+#[test]
+fn a_call_that_only_began_is_no_call_and_would_be_a_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = FileJournal::create(folder.path(), OpenOptions::default()).unwrap();
+    keep(&journal, "a#1!call/start");
+    assert!(!journal.is_empty());
+    drop(journal);
+    let journal = reopened(folder.path());
+    assert_eq!(journal.held(), Held { begun: 1, ..Held::default() });
+    assert!(!journal.is_empty(), "nobody knows what it did");
+    for key in ["a#1!call", "b#1!context/start"] {
+        keep(&journal, key);
+    }
+    drop(journal);
+    assert_eq!(reopened(folder.path()).held(), Held { calls: 2, ..Held::default() });
 }
 
 #[test]
@@ -116,7 +133,7 @@ fn an_answer_is_no_call_and_a_wait_is_no_loss() {
     keep(&journal, "b#1!reply");
     drop(journal);
     let journal = reopened(folder.path());
-    assert_eq!(journal.held(), Held { calls: 1, answers: 1, items: 0, failed: 0 });
+    assert_eq!(journal.held(), Held { calls: 1, answers: 1, ..Held::default() });
     assert_eq!(journal.effect("a#1!answer").unwrap().as_deref(), Some("\"yes\""));
     drop(journal);
     // Where the flow was changed, what it reads may be another file.

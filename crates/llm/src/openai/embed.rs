@@ -87,12 +87,13 @@ impl OpenAiModel {
             }
         }
         let usage = match reply.usage.and_then(|usage| usage.prompt_tokens) {
-            Some(input_tokens) => Usage { input_tokens, output_tokens: 0, reported: true },
+            Some(input_tokens) => Usage { input_tokens, ..Usage::default() },
             None => {
-                Usage { input_tokens: texts.iter().map(|t| estimate(t)).sum(), output_tokens: 0, reported: false }
+                let input_tokens = texts.iter().map(|t| estimate(t)).sum();
+                Usage { input_tokens, reported: false, ..Usage::default() }
             }
         };
-        Ok(Embedded { vectors, usage, tries: 1, served_by: reply.model })
+        Ok(Embedded { vectors, usage, tries: 1, cost: None, served_by: reply.model })
     }
 }
 

@@ -185,7 +185,7 @@ pub(crate) fn usage_of(reply: &Reply) -> Usage {
     if reply.cached {
         return Usage { cached: 1, ..Usage::default() };
     }
-    let mut usage = Usage { calls: 1, tries: reply.tries.into(), ..Usage::default() };
+    let mut usage = Usage { calls: 1, tries: reply.tries.into(), ..Usage::default() }.costing(reply.cost);
     if reply.usage.reported {
         usage.input_tokens = reply.usage.input_tokens;
         usage.output_tokens = reply.usage.output_tokens;

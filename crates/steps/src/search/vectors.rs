@@ -52,15 +52,22 @@ impl Vectors {
 
     async fn of(&self, cx: &StepCx<'_>, model: &BoundModel, texts: &[Arc<str>]) -> Result<Vec<Vector>, StepError> {
         let keys: Vec<String> = texts.iter().map(|text| key(model, text)).collect();
-        let (mut missing, mut seen) = (Vec::new(), HashSet::new());
+        let (mut missing, mut seen, mut recalled) = (Vec::new(), HashSet::new(), false);
         for (text, key) in texts.iter().zip(&keys) {
             if self.known(key).is_some() || !seen.insert(key) {
                 continue;
             }
             match cx.recall::<Vec<f32>>(key)? {
-                Some(kept) => self.learn(key, &kept),
+                Some(kept) => {
+                    self.learn(key, &kept);
+                    recalled = true;
+                }
                 None => missing.push((key, text)),
             }
+        }
+        if recalled {
+            // An earlier process asked for them, and what it used for that stands nowhere.
+            cx.add_usage(Usage { uncounted: 1, unpriced: 1, ..Usage::default() });
         }
         for batch in missing.chunks(BATCH) {
             let texts: Vec<String> = batch.iter().map(|(_, text)| text.to_string()).collect();
@@ -109,14 +116,14 @@ async fn ask(cx: &StepCx<'_>, model: &BoundModel, texts: Vec<String>) -> Result<
     })?;
     if embedded.tries > 0 {
         let counted = embedded.usage.reported;
-        cx.add_usage(Usage {
+        let usage = Usage {
             calls: 1,
-            cached: 0,
             tries: embedded.tries.into(),
             input_tokens: if counted { embedded.usage.input_tokens } else { 0 },
-            output_tokens: 0,
             uncounted: u64::from(!counted),
-        });
+            ..Usage::default()
+        };
+        cx.add_usage(usage.costing(embedded.cost));
     }
     Ok(embedded.vectors)
 }

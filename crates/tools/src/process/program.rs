@@ -77,6 +77,14 @@ impl Program {
         found.ok_or_else(|| format!("there is no program `{name}` in the folders of `PATH`"))
     }
 
+    /// The file that says what it does, where it is not one of the system's: the program itself where it is named by a
+    /// path, else the first argument that names a file, as in `python3 tool.py`.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let by_name = self.command.first().is_some_and(|name| !name.contains(std::path::MAIN_SEPARATOR));
+        let words = self.command.iter().skip(usize::from(by_name));
+        words.map(|word| self.folder.join(word)).find(|path| path.is_file()).into_iter().collect()
+    }
+
     /// The variables that it gets, with their values.
     ///
     /// # Errors
