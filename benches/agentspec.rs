@@ -15,6 +15,10 @@ use serde_json::{Value, json};
 
 use support::{Number, Target, median};
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const NODES: usize = 1_000;
 const TIMES: usize = 10;
 const ROUNDS: usize = 15;

@@ -23,6 +23,10 @@ use tokio::runtime::Runtime;
 
 use support::{Number, Target};
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ITEMS: u32 = 100_000;
 const STEPS: u32 = 10;
 const TEXT: &str = "<{{ text }}>";
@@ -31,8 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut criterion = support::estimates::configured();
     render(&mut criterion);
     map(&mut criterion);
-    compiling(&mut criterion);
-    checking(&mut criterion);
+    flows(&mut criterion);
     criterion.final_summary();
 
     let seconds = support::estimates::seconds;
@@ -45,19 +48,140 @@ fn main() -> Result<(), Box<dyn Error>> {
             Number::new("one render", Target::None, seconds("render")? * 1e6, "µs"),
             Number::new(format!("{map}, no journal"), million, rate("map/no_journal")?, "steps/s"),
             Number::new(format!("{map}, the command's journal"), million, rate("map/memory_journal")?, "steps/s"),
-            Number::new("compile 1,000 steps", Target::Below(50.0), seconds("compile/1000")? * 1e3, "ms"),
-            Number::new("compile 10,000 steps", Target::None, seconds("compile/10000")? * 1e3, "ms"),
-            Number::new(
-                "parse and check 1,000 steps",
-                Target::Below(50.0),
-                seconds("check/chain/1000")? * 1e3,
-                "ms",
-            ),
-            Number::new("parse and check 10,000 steps", Target::None, seconds("check/chain/10000")? * 1e3, "ms"),
-            Number::new("the same, wired by name", Target::None, seconds("check/by_name/10000")? * 1e3, "ms"),
         ],
     )?;
+    let mut numbers = Vec::new();
+    for (what, group) in [("compile", "compile"), ("parse and check", "check")] {
+        for shape in Shape::ALL {
+            let took =
+                |steps| Ok::<_, Box<dyn Error>>(seconds(&format!("{group}/{}/{steps}", shape.word()))? * 1e3);
+            let (few, many) = (took(1_000)?, took(10_000)?);
+            let what = format!("{what} 1,000 steps, {}", shape.name());
+            numbers.push(Number::new(&what, Target::Below(50.0), few, "ms"));
+            numbers.push(Number::new(
+                format!("{what}: 10 times the steps, times the time"),
+                Target::Below(15.0),
+                many / few,
+                "",
+            ));
+        }
+    }
+    support::report("1-engine-flows", &numbers)?;
     Ok(())
+}
+
+/// How the steps of a long flow hang together.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    /// Each step reads what the one before gave.
+    Chain,
+    /// Each step reads what the first one gave, by its name, so that its wire leads past all others.
+    ByName,
+    /// A branch, two ways and a step where they meet, which reads what either gave; and so on.
+    Diamonds,
+    /// One branch with a way for each step, and a step where all meet.
+    Fan,
+    /// A map for every second step, of a flow with one step.
+    Maps,
+    /// A step that writes and one that may go back to it; and so on.
+    Retries,
+}
+
+impl Shape {
+    const ALL: [Self; 6] = [Self::Chain, Self::ByName, Self::Diamonds, Self::Fan, Self::Maps, Self::Retries];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Chain => "chain",
+            Self::ByName => "by_name",
+            Self::Diamonds => "diamonds",
+            Self::Fan => "fan",
+            Self::Maps => "maps",
+            Self::Retries => "retries",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Chain => "a chain",
+            Self::ByName => "wired by name",
+            Self::Diamonds => "ways that part and meet",
+            Self::Fan => "a branch with as many ways",
+            Self::Maps => "half of them maps of small flows",
+            Self::Retries => "half of them go back",
+        }
+    }
+
+    /// A flow of so many steps as its file.
+    fn text(self, steps: u32) -> String {
+        let flow = match self {
+            Self::Chain => chain_in_yaml(steps),
+            Self::ByName => after_first(steps, 1, |n| format!("  step_{n}: {}\n", template("text", n, ""))),
+            Self::Diamonds => after_first(steps, 4, diamond),
+            Self::Fan => fan(steps),
+            Self::Maps => maps(steps / 2),
+            Self::Retries => {
+                let last = format!("  step_{}: {}\n", steps / 2, template("text", steps / 2, ""));
+                after_first(steps, 2, retry) + &last
+            }
+        };
+        format!("flow: {}\n{flow}", self.word())
+    }
+}
+
+/// A step that puts its text around a value, as number `n` of those that do.
+fn template(reads: &str, n: u32, more: &str) -> String {
+    format!("{{ type: template, template: \"<{{{{ {reads} }}}}>\", output: text_{n}{more} }}")
+}
+
+/// So many steps after a first one, some at a time.
+fn after_first(steps: u32, at_a_time: u32, some: impl Fn(u32) -> String) -> String {
+    let all: Vec<_> = (0..steps / at_a_time).map(some).collect();
+    format!("steps:\n  first: {{ type: constant, values: {{ text: a }} }}\n{}", all.concat())
+}
+
+fn diamond(n: u32) -> String {
+    let next = format!("next: {{ left: left_{n}, default: right_{n} }}");
+    let parts = format!("{{ type: branch, cases: {{ a: left }}, with: {{ value: text }}, {next} }}");
+    let (left, right) = (template("text", n, &format!(", next: meet_{n}")), template("text", n, ""));
+    let meets = format!("{{ type: template, template: \"<{{{{ text_{n} }}}}>\", output: met_{n} }}");
+    format!("  part_{n}: {parts}\n  left_{n}: {left}\n  right_{n}: {right}\n  meet_{n}: {meets}\n")
+}
+
+fn retry(n: u32) -> String {
+    let again = format!("{{ retry: step_{n}, max_trials: 3, else: end }}");
+    let next = format!("next: {{ again: {again}, default: step_{} }}", n + 1);
+    let judges = format!("{{ type: branch, cases: {{ bad: again }}, with: {{ value: text_{n} }}, {next} }}");
+    format!("  step_{n}: {}\n  judge_{n}: {judges}\n", template("text", n, ""))
+}
+
+fn fan(ways: u32) -> String {
+    let all = |one: &dyn Fn(u32) -> String| (0..ways).map(one).collect::<Vec<_>>().concat();
+    let (cases, next) = (all(&|n| format!("case_{n}: way_{n}, ")), all(&|n| format!("way_{n}: step_{n}, ")));
+    let parts = format!(
+        "{{ type: branch, with: {{ value: text }}, cases: {{ {cases} }}, next: {{ {next} default: meet }} }}"
+    );
+    let step = |n| format!("  step_{n}: {{ type: template, template: \"{TEXT}\", output: text, next: meet }}\n");
+    let (steps, meets) = (all(&step), template("text", 0, ""));
+    format!(
+        "steps:\n  first: {{ type: constant, values: {{ text: a }} }}\n  part: {parts}\n{steps}  meet: {meets}\n"
+    )
+}
+
+fn maps(maps: u32) -> String {
+    let all = |one: &dyn Fn(u32) -> String| (0..maps).map(one).collect::<Vec<_>>().concat();
+    let map = |n| {
+        format!(
+            "  map_{n}: {{ type: map, flow: flow_{n}, over: {{ text: inputs.texts }}, parallel: 4, outputs: {{ text_{n}: texts_{n} }} }}\n"
+        )
+    };
+    let flow = |n| {
+        format!(
+            "  flow_{n}:\n    inputs: {{ text: string }}\n    steps:\n      write: {}\n",
+            template("text", n, "")
+        )
+    };
+    format!("inputs: {{ texts: \"[string]\" }}\nsteps:\n{}flows:\n{}", all(&map), all(&flow))
 }
 
 fn render(criterion: &mut Criterion) {
@@ -91,38 +215,26 @@ fn run_map(runtime: &Runtime, flow: &Arc<Flow>, texts: &Value, journal: Arc<dyn 
     assert_eq!(rows, Some(ITEMS.into()));
 }
 
-fn compiling(criterion: &mut Criterion) {
+/// Flows of all shapes: from a `FlowSpec`, and as a person waits for it, from the text of a file.
+fn flows(criterion: &mut Criterion) {
     let registry = flowrun::standard();
-    let mut group = criterion.benchmark_group("compile");
-    group.sample_size(10);
-    for steps in [1_000, 10_000] {
-        let spec = chain("chain", steps);
-        group.throughput(Throughput::Elements(steps.into()));
-        group.bench_function(steps.to_string(), |b| {
-            b.iter(|| compile(&spec, &registry).expect("the flow is fine"));
-        });
-    }
-    group.finish();
-}
-
-/// As a person waits for it: from the text of a file.
-fn checking(criterion: &mut Criterion) {
-    let registry = flowrun::standard();
-    let mut group = criterion.benchmark_group("check");
-    group.sample_size(10);
-    for (name, text) in [("chain", chain_in_yaml as fn(u32) -> String), ("by_name", by_name_in_yaml)] {
-        for steps in [1_000, 10_000] {
-            let text = text(steps);
-            group.throughput(Throughput::Elements(steps.into()));
-            group.bench_function(format!("{name}/{steps}"), |b| {
-                b.iter(|| {
-                    let parsed = parse(&text, &ParseOptions::new("flow.yaml", ".")).expect("the text is fine");
-                    compile(&parsed.spec, &registry).expect("the flow is fine")
-                });
+    let read = |text: &str| parse(text, &ParseOptions::new("flow.yaml", ".")).expect("the text is fine").spec;
+    let flows = Shape::ALL.into_iter().flat_map(|shape| [1_000, 10_000].map(|steps| (shape, steps)));
+    let flows: Vec<_> =
+        flows.map(|(shape, steps)| (format!("{}/{steps}", shape.word()), shape.text(steps), steps)).collect();
+    for group in ["compile", "check"] {
+        let mut benches = criterion.benchmark_group(group);
+        benches.sample_size(10);
+        for (name, text, steps) in &flows {
+            benches.throughput(Throughput::Elements((*steps).into()));
+            let spec = read(text);
+            benches.bench_function(name, |b| match group {
+                "compile" => b.iter(|| compile(&spec, &registry).expect("the flow is fine")),
+                _ => b.iter(|| compile(&read(text), &registry).expect("the flow is fine")),
             });
         }
+        benches.finish();
     }
-    group.finish();
 }
 
 fn chain_in_yaml(steps: u32) -> String {
@@ -135,14 +247,7 @@ fn chain_in_yaml(steps: u32) -> String {
     };
     let all: Vec<_> = (0..steps).map(step).collect();
     let last = before(steps);
-    format!("flow: chain\ninputs: {{ text: string }}\noutputs: {{ last: {last} }}\nsteps:\n{}", all.concat())
-}
-
-/// Each step reads what the first one gave, so that its wire leads past all others.
-fn by_name_in_yaml(steps: u32) -> String {
-    let step = |n| format!("  step_{n}: {{ type: template, template: \"{TEXT}\", output: text_{n} }}\n");
-    let all: Vec<_> = (0..steps).map(step).collect();
-    format!("flow: names\nsteps:\n  first: {{ type: constant, values: {{ text: a }} }}\n{}", all.concat())
+    format!("inputs: {{ text: string }}\noutputs: {{ last: {last} }}\nsteps:\n{}", all.concat())
 }
 
 /// Steps one after the other, each of which puts its text around that of the step before.

@@ -138,3 +138,24 @@ fn a_run_whose_time_is_over_has_not_failed_and_can_be_resumed() {
     assert_eq!((ran.code, told["status"].as_str()), (Some(1), Some("stopped")));
     assert_eq!(told["error"]["message"], "the flow `circle` was not done after 0.05 seconds");
 }
+
+/// The first flow waits for what the second one does after it has spoken.
+#[test]
+fn scripts_are_told_the_messages_in_the_order_of_the_conversation() {
+    let sandbox = Sandbox::new();
+    let tool = |act: &str| {
+        format!(
+            "{{ type: exec, command: [sh, -c, 'read -r line; {act}; echo \"{{\\\"id\\\": 0, \\\"result\\\": 1}}\"; read -r line'], arguments: {{}} }}"
+        )
+    };
+    let wait = tool("until [ -e spoken ]; do sleep 0.01; done");
+    let flow = format!(
+        "flow: talks\ntools:\n  wait: {wait}\n  tell: {}\nsteps:\n  beside: {{ type: parallel, flows: [first, second] }}\n  finish: {{ type: output_message, template: end }}\nflows:\n  first:\n    outputs: {{}}\n    steps:\n      wait: {{ type: tool, tool: wait }}\n      say: {{ type: output_message, template: first }}\n  second:\n    outputs: {{}}\n    steps:\n      say: {{ type: output_message, template: second }}\n      tell: {{ type: tool, tool: tell }}\n",
+        tool("echo > spoken"),
+    );
+    sandbox.write("talks.yaml", flow);
+    let told = sandbox.must_run(["talks.yaml", "--json"]).json();
+    let said: Vec<_> =
+        told["messages"].as_array().unwrap().iter().map(|m| m["content"].as_str().unwrap()).collect();
+    assert_eq!(said, ["first", "second", "end"]);
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use flowrun::core::error::INTERRUPTED;
-use flowrun::core::execute::{Execution, Run, RunOptions, Stop, execute};
+use flowrun::core::execute::{Execution, Resources, Run, RunOptions, Stop, execute};
 use flowrun::core::journal::{Journal, MemoryJournal};
 use flowrun::prelude::*;
 
@@ -138,4 +138,67 @@ fn a_run_that_is_told_to_stop_at_once_waits_no_longer() {
     });
     assert_eq!(ended.and_then(Execution::finished).unwrap_err().code, INTERRUPTED);
     assert!(began.elapsed() < Duration::from_secs(15), "it waited");
+}
+
+/// Tells the run to stop where it comes to 2.
+#[derive(Deserialize, JsonSchema)]
+struct Halt {}
+
+#[derive(Deserialize, JsonSchema)]
+struct HaltIn {
+    n: i64,
+}
+
+impl Step for Halt {
+    const TYPE: &'static str = "halt";
+    const EFFECT: Effect = Effect::Pure;
+    type Input = HaltIn;
+    type Output = Ports;
+
+    fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {
+        Ok(Signature::new(vec![Port::new("n", Type::integer())], Vec::new()))
+    }
+
+    async fn run(&self, cx: &StepCx<'_>, input: HaltIn) -> Result<Outcome<Ports>, StepError> {
+        if input.n == 2 {
+            cx.resource::<Stop>()?.ask();
+        }
+        Ok(Outcome::next(Ports::empty()))
+    }
+}
+
+/// The map inside is left in the middle: the item around it has not failed, and is not left out when the run goes on.
+#[test]
+fn an_item_that_is_left_in_the_middle_runs_again() {
+    const LISTS: &str = "
+flow: lists
+steps:
+  lists: { type: constant, values: { lists: [[1, 2, 3]] } }
+  each: { type: map, flow: list, over: { numbers: lists.lists }, on_item_error: skip }
+outputs: { texts: each.texts }
+flows:
+  list:
+    inputs: { numbers: [integer] }
+    steps:
+      each: { type: map, flow: item, over: { n: inputs.numbers }, parallel: 1 }
+    outputs: { texts: each.text }
+  item:
+    inputs: { n: integer }
+    steps:
+      halt: { type: halt }
+      say: { type: template, template: \"{{ n }}\", output: text }
+";
+    let compiled = compiled(LISTS, &registry().with::<Halt>()).unwrap();
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let asked = Arc::new(Stop::default());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let go = |stop: &Arc<Stop>| {
+        let run = Run::new(RunOptions::default()).stop(Arc::clone(stop)).journal(Arc::clone(&journal));
+        let run = Arc::new(run.resources(Resources::new().with(Arc::clone(&asked))));
+        runtime.block_on(execute(&compiled.flow, Vec::new(), &run)).unwrap()
+    };
+    assert!(matches!(go(&asked), Execution::Interrupted(_)));
+    let outputs = go(&Arc::default()).finished().unwrap();
+    let texts: Vec<Value> = ["1", "2", "3"].map(Value::from).to_vec();
+    assert_eq!(outputs.values.get("texts"), Some(&Value::from(vec![Value::from(texts)])));
 }

@@ -1,11 +1,16 @@
 //! The order of the items, whatever the order in which they end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use flowrun::core::execute::RunOptions;
+use flowrun::core::conversation::answer;
+use flowrun::core::execute::{Execution, RunOptions};
+use flowrun::core::journal::{Journal, MemoryJournal};
 use flowrun::core::value::Value;
+use futures::executor::block_on;
+use serde_json::json;
 
-use crate::support::{Engine, registry};
+use crate::support::{Engine, Turns, registry};
 
 const DAWDLES: &str = "
 flow: dawdles
@@ -84,4 +89,83 @@ steps:
   made: { type: synthesize, rows: 1, columns: { id: { sample: sequence } } }
 ";
     assert_eq!(Engine::of(text, &registry()).compiled.flow.seed_input.as_deref(), Some("seed"));
+}
+
+/// The first flow beside others comes last, and its items come last item first; two items are maps again.
+const TALKS: &str = "
+flow: talks
+steps:
+  begin: { type: output_message, template: begin }
+  beside: { type: parallel, flows: [slow, quick] }
+  finish: { type: output_message, template: end }
+flows:
+  slow:
+    outputs: {}
+    steps:
+      turns: { type: constant, values: { turns: [[5, 4], [3, 2]] } }
+      each: { type: map, flow: outer, over: { turns: turns.turns }, parallel: 2 }
+      say: { type: output_message, template: slow }
+  outer:
+    inputs: { turns: [integer] }
+    outputs: {}
+    steps:
+      each: { type: map, flow: item, over: { turn: inputs.turns }, parallel: 2 }
+      say: { type: output_message, template: \"{{ turns }}\" }
+  item:
+    inputs: { turn: integer }
+    outputs: {}
+    steps:
+      wait: { type: turn }
+      say: { type: output_message, template: \"{{ turn }}\" }
+  quick:
+    outputs: {}
+    steps:
+      turn: { type: constant, values: { turn: 0 } }
+      wait: { type: turn }
+      say: { type: output_message, template: quick }
+      second: { type: constant, values: { turn: 1 } }
+      hand_on: { type: turn, with: { turn: second.turn } }
+";
+
+#[test]
+fn a_conversation_is_in_the_order_of_flows_and_items_whichever_was_quicker() {
+    let engine = Engine::of(TALKS, &registry()).with(&Arc::new(Turns::default()));
+    engine.run(BTreeMap::new()).unwrap();
+    let said: Vec<_> = engine.said().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(said, ["begin", "5", "4", "[5,4]", "3", "2", "[3,2]", "slow", "quick", "end"]);
+}
+
+/// What is left in the middle has been said; what failed has not.
+#[test]
+fn a_run_that_waits_has_said_what_it_goes_on_from() {
+    let text = "
+flow: talks
+tools: { look: { type: client, arguments: {}, results: { word: string } } }
+steps:
+  begin: { type: output_message, template: begin }
+  numbers: { type: constant, values: { numbers: [0, 1, 2] } }
+  each: { type: map, flow: item, over: { n: numbers.numbers }, on_item_error: skip }
+  finish: { type: output_message, template: end }
+flows:
+  item:
+    inputs: { n: integer }
+    steps:
+      before: { type: output_message, template: \"before {{ n }}\" }
+      fail: { type: fail, on: 0, with: { value: inputs.n } }
+      look: { type: tool, tool: look }
+      after: { type: output_message, template: \"after {{ n }}: {{ word }}\" }
+";
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let engine = Engine::of(text, &registry()).journal(Arc::clone(&journal));
+    let said = || engine.said().into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+    let go_on = |word: &str| {
+        let Execution::Waiting(questions) = engine.execute(BTreeMap::new()).unwrap() else { panic!("it waits") };
+        let said = said();
+        block_on(answer(&*journal, &questions[0], &json!({ "result": word }))).unwrap();
+        said
+    };
+    assert_eq!(go_on("a"), ["begin", "before 1"]);
+    assert_eq!(go_on("b"), ["begin", "before 1", "after 1: a", "before 2"]);
+    engine.run(BTreeMap::new()).unwrap();
+    assert_eq!(said(), ["begin", "before 1", "after 1: a", "before 2", "after 2: b", "end"]);
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use flowrun::core::compile::compile;
-use flowrun::core::conversation::{Answers, Question, answer};
+use flowrun::core::conversation::{Answers, Question, Said, answer};
 use flowrun::core::diagnostics::Diagnostics;
 use flowrun::core::error::StepError;
 use flowrun::core::events::{Event, ItemCounts, Observer, Observers};
@@ -37,6 +37,7 @@ pub(crate) struct Engine {
     journal: Option<Arc<dyn Journal>>,
     answers: Option<Arc<Script>>,
     maps: Arc<Maps>,
+    said: Mutex<Vec<Said>>,
     /// Where it writes; gone after the test.
     _working: TempDir,
 }
@@ -68,6 +69,7 @@ impl Engine {
             journal: None,
             answers: None,
             maps: Arc::default(),
+            said: Mutex::default(),
             _working: working,
         }
     }
@@ -113,7 +115,6 @@ impl Engine {
         let mut run = Run::new(self.options.clone())
             .resources(self.resources.clone())
             .observers(Observers::new().with(self.maps.clone()));
-        self.maps.said.lock().unwrap().clear();
         if let Some(answers) = &self.answers {
             run = run.answers(answers.clone());
         }
@@ -121,7 +122,10 @@ impl Engine {
             run = run.journal(Arc::clone(journal));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(execute(&self.compiled.flow, inputs, &Arc::new(run)))
+        let run = Arc::new(run);
+        let ended = runtime.block_on(execute(&self.compiled.flow, inputs, &run));
+        *self.said.lock().unwrap() = run.said();
+        ended
     }
 
     /// Runs it again and again over one journal, each time with the answer to the question that it waited for.
@@ -150,7 +154,8 @@ impl Engine {
 
     /// What was said in the last run, with the role of each message.
     pub(crate) fn said(&self) -> Vec<(String, String)> {
-        self.maps.said.lock().unwrap().clone()
+        let said = self.said.lock().unwrap();
+        said.iter().map(|said| (said.message.role.to_string(), said.message.content.to_string())).collect()
     }
 }
 
@@ -164,11 +169,10 @@ impl Answers for Script {
     }
 }
 
-/// Keeps what the maps of the top flow tell at their end, and what is said.
+/// Keeps what the maps of the top flow tell at their end.
 #[derive(Default)]
 struct Maps {
     ended: Mutex<Vec<ItemCounts>>,
-    said: Mutex<Vec<(String, String)>>,
 }
 
 impl Observer for Maps {
@@ -176,9 +180,6 @@ impl Observer for Maps {
         match event {
             Event::MapFinished { at, counts, .. } if at.depth() == 0 => {
                 self.ended.lock().unwrap().push((*counts).clone());
-            }
-            Event::Said { message, .. } => {
-                self.said.lock().unwrap().push((message.role.to_string(), message.content.to_string()));
             }
             _ => {}
         }

@@ -11,5 +11,5 @@ pub(crate) use engine::{Engine, compiled};
 pub(crate) use mcp::McpServer;
 pub(crate) use mock::Mock;
 pub(crate) use sandbox::{Ran, Sandbox, copy_folder, repository, yaml_files};
-pub(crate) use steps::{Read, Till, Trace, registry};
+pub(crate) use steps::{Read, Till, Trace, Turns, registry};
 pub(crate) use web::Web;

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use flowrun::prelude::*;
+use tokio::sync::watch;
 
 /// The registry of the program and the step types of this file.
 pub(crate) fn registry() -> Registry {
-    flowrun::standard().with::<Fail>().with::<Pay>().with::<Dawdle>().with::<Probe>().with_error_codes([
-        "test.failed",
-        "test.fatal",
-        "test.odd",
-    ])
+    flowrun::standard()
+        .with::<Fail>()
+        .with::<Pay>()
+        .with::<Dawdle>()
+        .with::<Turn>()
+        .with::<Probe>()
+        .with_error_codes(["test.failed", "test.fatal", "test.odd"])
 }
 
 /// Fails on one value, and hands every other on.
@@ -122,6 +125,43 @@ impl Step for Dawdle {
     async fn run(&self, cx: &StepCx<'_>, _: Ports) -> Result<Outcome<Ports>, StepError> {
         let ms = cx.rng("delay").draws().below(0, self.most_ms);
         tokio::time::sleep(Duration::from_millis(ms)).await;
+        Ok(Outcome::next(Ports::empty()))
+    }
+}
+
+/// Whose turn it is among the steps that wait for theirs.
+pub(crate) struct Turns(watch::Sender<i64>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+/// Waits for its turn and hands it on, so that a test says in which order things come about, without a clock.
+#[derive(Deserialize, JsonSchema)]
+struct Turn {}
+
+#[derive(Deserialize, JsonSchema)]
+struct TurnIn {
+    turn: i64,
+}
+
+impl Step for Turn {
+    const TYPE: &'static str = "turn";
+    const EFFECT: Effect = Effect::Inner;
+    type Input = TurnIn;
+    type Output = Ports;
+
+    fn signature(&self, _: &Scope<'_>) -> Result<Signature, Diagnostics> {
+        Ok(Signature::new(vec![Port::new("turn", Type::integer())], Vec::new()))
+    }
+
+    async fn run(&self, cx: &StepCx<'_>, input: TurnIn) -> Result<Outcome<Ports>, StepError> {
+        let turns: &Turns = cx.resource()?;
+        let mut now = turns.0.subscribe();
+        now.wait_for(|now| *now == input.turn).await.unwrap();
+        turns.0.send_modify(|now| *now += 1);
         Ok(Outcome::next(Ports::empty()))
     }
 }

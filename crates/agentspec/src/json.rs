@@ -1,9 +1,13 @@
 //! JSON to a tree of nodes with places. YAML's parser reads most JSON, but neither tabs nor pairs of surrogates.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use flowrun_core::diagnostics::{Source, Span};
 use flowrun_core::node::{Entry, Node, NodeKind};
+
+/// Entries that are looked through one by one; most objects have no more.
+const FEW: usize = 12;
 
 /// Deeper documents are refused.
 const DEEPEST: usize = 256;
@@ -55,7 +59,7 @@ impl Reader<'_> {
     fn object(&mut self, depth: usize) -> Option<NodeKind> {
         self.take(b'{')?;
         let mut entries: Vec<Entry> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         loop {
             self.blank();
             if entries.is_empty() && self.take(b'}').is_some() {
@@ -68,7 +72,15 @@ impl Reader<'_> {
             self.take(b':')?;
             self.blank();
             let value = self.value(depth + 1)?;
-            if !seen.insert(Arc::clone(&key)) {
+            let twice = if entries.len() < FEW {
+                entries.iter().any(|entry| entry.key == key)
+            } else {
+                if seen.is_empty() {
+                    seen.extend(entries.iter().map(|entry| Arc::clone(&entry.key)));
+                }
+                !seen.insert(Arc::clone(&key))
+            };
+            if twice {
                 return None;
             }
             entries.push(Entry { key, key_span, value });

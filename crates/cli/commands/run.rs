@@ -400,7 +400,7 @@ impl Report<'_> {
             "status": self.status(),
             "error": error,
             "questions": self.questions_shown(),
-            "messages": self.record.messages(),
+            "messages": self.run.said().into_iter().map(|said| said.message).collect::<Vec<_>>(),
             "end": self.ended.as_ref().ok().and_then(|o| o.end.as_deref()),
             "outputs": self.outputs(),
             "files": self.files.written(),

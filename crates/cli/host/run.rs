@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowrun_core::address::Address;
-use flowrun_core::conversation::{Answers, LARGEST_MESSAGE, Question, QuestionKind, Role};
+use flowrun_core::conversation::{Answers, LARGEST_MESSAGE, Question, QuestionKind, Role, Said};
 use flowrun_core::error::StepError;
 use flowrun_core::events::{Event, Observer, Observers};
 use flowrun_core::execute::{Execution, Outputs, Resources, Run, RunOptions, Stop as StopRun, execute};
@@ -65,7 +65,7 @@ struct State {
     /// The questions that the last execution left.
     waits_for: Vec<Question>,
     /// Messages that the host has, by who said them.
-    told: HashSet<(String, u32)>,
+    told: HashSet<(Arc<str>, u32)>,
 }
 
 /// What the host has answered.
@@ -271,8 +271,7 @@ impl HostRun {
             }
             state.under_way.clone().unwrap_or_default()
         };
-        let said = Arc::new(Said::default());
-        let mut observers = Observers::new().with(said.clone());
+        let mut observers = Observers::new();
         if self.events {
             let (outgoing, run) = (Arc::clone(outgoing), self.handle.clone());
             observers = observers.with(Arc::new(Told { outgoing, run, maps: Mutex::default() }));
@@ -312,8 +311,7 @@ impl HostRun {
         if let Some(folder) = &self.folder {
             folder.close(&ended, &run, &self.secrets).map_err(refused)?;
         }
-        let messages = self.new_messages(&said);
-        self.answer_of(ended, messages, &run, scratch)
+        self.answer_of(ended, &run, scratch)
     }
 
     /// The name of the end that was reached: an `EndNode` goes by its own.
@@ -324,15 +322,11 @@ impl HostRun {
         outputs.end.as_deref()
     }
 
-    fn answer_of(
-        &self,
-        ended: Result<Execution, StepError>,
-        messages: Vec<Json>,
-        run: &Run,
-        scratch: &Path,
-    ) -> Result<Json, RpcError> {
-        match ended {
-            Ok(Execution::Finished(outputs)) => {
+    fn answer_of(&self, ended: Result<Execution, StepError>, run: &Run, scratch: &Path) -> Result<Json, RpcError> {
+        let ended = ended.map_err(|error| failed(&error))?;
+        let messages = self.new_messages(run);
+        Ok(match ended {
+            Execution::Finished(outputs) => {
                 let usage = run.usage();
                 let mut finished = json!({
                     "status": "finished",
@@ -349,34 +343,30 @@ impl HostRun {
                 // Asked again, it says no message twice.
                 locked(&self.state).finished = Some(finished.clone());
                 finished["messages"] = messages.into();
-                Ok(finished)
+                finished
             }
-            Ok(Execution::Waiting(questions)) => {
+            Execution::Waiting(questions) => {
                 let answer = waiting(&questions, &messages);
                 locked(&self.state).waits_for = questions;
-                Ok(answer)
+                answer
             }
-            Ok(Execution::Interrupted(error)) => {
-                Ok(json!({ "status": "interrupted", "reason": error.message, "messages": messages }))
+            Execution::Interrupted(error) => {
+                json!({ "status": "interrupted", "reason": error.message, "messages": messages })
             }
-            Err(error) => Err(failed(&error)),
-        }
+        })
     }
 
     /// What was said since the last time, in order.
-    fn new_messages(&self, said: &Said) -> Vec<Json> {
+    fn new_messages(&self, run: &Run) -> Vec<Json> {
         let mut state = locked(&self.state);
-        let mut messages = std::mem::take(&mut *locked(&said.messages));
-        in_the_order_of_items(&mut messages);
-        let mut times: HashMap<String, u32> = HashMap::new();
+        let mut times: HashMap<Arc<str>, u32> = HashMap::new();
         let mut new = Vec::new();
-        for Message { at, role, text } in messages {
-            let key = at.key();
-            let time = times.entry(key.clone()).or_default();
+        for Said { at, message } in run.said() {
+            let time = times.entry(Arc::clone(&at)).or_default();
             *time += 1;
             // An execution says again what an earlier one has said.
-            if state.told.insert((key, *time)) && role != Role::User {
-                new.push(json!({ "role": role, "text": text }));
+            if state.told.insert((at, *time)) && message.role != Role::User {
+                new.push(json!({ "role": message.role, "text": message.content }));
             }
         }
         new
@@ -443,38 +433,6 @@ fn failed(error: &StepError) -> RpcError {
         "cause": details,
         "help": error.help,
     }))
-}
-
-struct Message {
-    at: Address,
-    role: Role,
-    text: Arc<str>,
-}
-
-/// What is said in an execution.
-#[derive(Default)]
-struct Said {
-    messages: Mutex<Vec<Message>>,
-}
-
-impl Observer for Said {
-    fn on(&self, event: &Event<'_>) {
-        if let Event::Said { at, message } = event {
-            let (at, role, text) = ((*at).clone(), message.role, Arc::clone(&message.content));
-            locked(&self.messages).push(Message { at, role, text });
-        }
-    }
-}
-
-/// Items say things when they come to it; a reader wants them item by item.
-fn in_the_order_of_items(messages: &mut [Message]) {
-    let mut from = 0;
-    while from < messages.len() {
-        let map = messages[from].at.top();
-        let end = from + messages[from..].iter().take_while(|m| m.at.top() == map).count();
-        messages[from..end].sort_by_key(|m| m.at.items());
-        from = end;
-    }
 }
 
 /// Tells the host how a run goes.

@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use flowrun_core::address::Address;
-use flowrun_core::conversation::Message;
 use flowrun_core::events::{Event, ItemCounts, Observer, Usage};
 use serde::Serialize;
 
@@ -32,7 +31,7 @@ pub(crate) struct Record {
 struct Kept {
     maps: Vec<MapSummary>,
     scores: BTreeMap<String, serde_json::Value>,
-    messages: Vec<Message>,
+    said: u64,
 }
 
 impl Record {
@@ -41,14 +40,9 @@ impl Record {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).maps.clone()
     }
 
-    /// What was said outside of items, in order.
-    pub(crate) fn messages(&self) -> Vec<Message> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).messages.clone()
-    }
-
     /// How many messages were said outside of items.
     pub(crate) fn said(&self) -> u64 {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).messages.len() as u64
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).said
     }
 
     /// The scores, by step.
@@ -72,7 +66,7 @@ impl Observer for Record {
             Event::Scored { at, scores } => {
                 kept.scores.insert(name(at), (*scores).clone());
             }
-            Event::Said { at, message } if at.item().is_none() => kept.messages.push((*message).clone()),
+            Event::Said { at, .. } if at.item().is_none() => kept.said += 1,
             _ => {}
         }
     }

@@ -64,11 +64,6 @@ impl Address {
         self.0.as_ref().map(|part| &part.step)
     }
 
-    /// The step of the top flow below which it lies.
-    pub fn top(&self) -> Option<(Arc<str>, u32)> {
-        self.parts().first().map(|part| (Arc::clone(&part.step), part.visit))
-    }
-
     /// How many frames lie above the step: 0 for a step of the top flow.
     pub fn depth(&self) -> usize {
         self.parts().len().saturating_sub(1)

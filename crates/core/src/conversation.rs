@@ -102,19 +102,64 @@ impl Message {
     }
 }
 
-/// The messages of a run, in the order in which they were said. Items of maps see those from before the map and their
-/// own; what they say is appended in the order of the items.
+/// A message that a run has said, and the place of the step that said it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The key of the step's address. A step may say several things in one visit.
+    pub at: Arc<str>,
+    /// What it said.
+    pub message: Message,
+}
+
+impl Said {
+    /// `{ role, content, at }`, as it is told to the conversation around an item.
+    pub(crate) fn to_value(&self) -> Value {
+        let mut object = ObjectBuilder::default();
+        object.set("role", self.message.role.word());
+        object.set("content", Value::String(Arc::clone(&self.message.content)));
+        object.set("at", Value::String(Arc::clone(&self.at)));
+        Value::Object(object.finish())
+    }
+
+    fn from_value(value: &Value) -> Option<Self> {
+        // Records of earlier versions do not say who said it.
+        let at = value.as_object()?.get("at").and_then(Value::as_str).unwrap_or_default();
+        Some(Self { at: at.into(), message: Message::from_value(value)? })
+    }
+}
+
+/// The messages of a run, in the order of the conversation: items of maps and flows beside each other see those from
+/// before and their own; what they say is appended in their order, whichever was quicker.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Messages(pub(crate) Arc<Vec<Message>>);
+pub(crate) struct Messages {
+    pub(crate) all: Arc<Vec<Message>>,
+    /// Where each was said; those from before the run have no place.
+    places: Arc<Vec<Arc<str>>>,
+}
+
+impl Messages {
+    /// Messages from before the run.
+    pub(crate) fn before(all: Vec<Message>) -> Self {
+        Self { all: Arc::new(all), places: Arc::default() }
+    }
+
+    /// What was said in the run.
+    pub(crate) fn said(&self) -> impl Iterator<Item = Said> {
+        let before = self.all.len() - self.places.len();
+        let said = self.places.iter().zip(&self.all[before..]);
+        said.map(|(at, message)| Said { at: Arc::clone(at), message: message.clone() })
+    }
+}
 
 /// The name under which they are kept; no datastore has it.
 pub(crate) const MESSAGES: &str = "!messages";
 
 impl Kept for Messages {
     fn apply(&mut self, change: &Value) -> Result<(), StepError> {
-        let message = Message::from_value(change)
+        let Said { at, message } = Said::from_value(change)
             .ok_or_else(|| StepError::new("journal.record", "what was said in an item cannot be read"))?;
-        Arc::make_mut(&mut self.0).push(message);
+        Arc::make_mut(&mut self.all).push(message);
+        Arc::make_mut(&mut self.places).push(at);
         Ok(())
     }
 
@@ -269,7 +314,9 @@ mod tests {
     fn a_message_survives_its_value() {
         for role in [Role::User, Role::Agent, Role::System, Role::Thought, Role::DisplayOnly] {
             let message = Message::new(role, "ä");
-            assert_eq!(Message::from_value(&message.to_value()), Some(message));
+            assert_eq!(Message::from_value(&message.to_value()), Some(message.clone()));
+            let said = Said { at: "a#1".into(), message };
+            assert_eq!(Said::from_value(&said.to_value()), Some(said));
         }
         assert!(Messages::default().apply(&Value::Null).is_err());
     }

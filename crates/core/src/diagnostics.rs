@@ -195,7 +195,10 @@ impl fmt::Display for Diagnostic {
 
 /// All problems of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics {
+    all: Vec<Diagnostic>,
+    errors: usize,
+}
 
 impl Diagnostics {
     /// No problems.
@@ -205,46 +208,53 @@ impl Diagnostics {
 
     /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+        self.errors += usize::from(diagnostic.severity == Severity::Error);
+        self.all.push(diagnostic);
     }
 
     /// Adds all of another.
     pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.errors += other.errors;
+        self.all.extend(other.all);
     }
 
     /// Whether there is an error among them.
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|d| d.severity == Severity::Error)
+        self.errors > 0
     }
 
     /// Whether there is none of either kind.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// In the order of their places, each once.
     #[must_use]
     pub fn sorted(mut self) -> Self {
-        self.0.sort_by(|a, b| a.place().cmp(&b.place()));
-        let mut once: Vec<Diagnostic> = Vec::with_capacity(self.0.len());
-        for diagnostic in self.0 {
-            let mut same_place = once.iter().rev().take_while(|other| other.place() == diagnostic.place());
+        self.all.sort_by(|a, b| a.place().cmp(&b.place()));
+        let mut once = Self { all: Vec::with_capacity(self.all.len()), errors: 0 };
+        for diagnostic in self.all {
+            let mut same_place = once.all.iter().rev().take_while(|other| other.place() == diagnostic.place());
             if !same_place.any(|other| *other == diagnostic) {
                 once.push(diagnostic);
             }
         }
-        Self(once)
+        once
     }
 
     /// How many errors there are.
     pub fn errors(&self) -> usize {
-        self.0.iter().filter(|d| d.severity == Severity::Error).count()
+        self.errors
+    }
+
+    /// How many there are of both kinds.
+    pub fn len(&self) -> usize {
+        self.all.len()
     }
 
     /// One by one.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// Nothing, or these as an error if one of them is.
@@ -258,7 +268,9 @@ impl Diagnostics {
 
 impl From<Diagnostic> for Diagnostics {
     fn from(diagnostic: Diagnostic) -> Self {
-        Self(vec![diagnostic])
+        let mut all = Self::new();
+        all.push(diagnostic);
+        all
     }
 }
 
@@ -267,13 +279,13 @@ impl IntoIterator for Diagnostics {
     type IntoIter = std::vec::IntoIter<Diagnostic>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.all.into_iter()
     }
 }
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, diagnostic) in self.0.iter().enumerate() {
+        for (n, diagnostic) in self.all.iter().enumerate() {
             if n > 0 {
                 f.write_str("\n")?;
             }

@@ -11,7 +11,7 @@ use flowrun_core::step::{DocumentedPorts, Effect, Outcome, Step};
 use flowrun_core::template::Condition;
 use flowrun_core::types::Type;
 use flowrun_core::value::Value;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -65,12 +65,8 @@ impl Step for Branch {
             }
             (false, false) => return Err(scope.bad_key(&["when"], "`when` stands in place of `cases`").into()),
         };
-        let mut branches: Vec<String> = Vec::new();
-        for branch in self.cases.values().chain(self.when.keys()).map(String::as_str).chain([DEFAULT]) {
-            if !branches.iter().any(|b| b == branch) {
-                branches.push(branch.to_owned());
-            }
-        }
+        let named = self.cases.values().chain(self.when.keys()).map(String::as_str);
+        let branches: IndexSet<&str> = named.chain([DEFAULT]).collect();
         Ok(Signature::new(inputs, Vec::new()).branches(branches))
     }
 

@@ -1,5 +1,6 @@
 //! `choice`: a model picks one of several named ways.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 
 use flowrun_core::compile::Scope;
@@ -85,17 +86,16 @@ impl Choice {
         if self.choices.len() < 2 {
             wrong.push(scope.bad(&[CHOICES], "a choice wants at least two `choices`"));
         }
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen = HashSet::new();
         for name in self.choices.keys() {
             let folded = name.trim().to_lowercase();
             if folded.is_empty() {
                 wrong.push(scope.bad_key(&[CHOICES, name], "a choice has a name"));
-            } else if seen.contains(&folded) {
+            } else if !seen.insert(folded) {
                 let message =
                     format!("`{name}` is another choice's name too: replies are read without their case");
                 wrong.push(scope.bad_key(&[CHOICES, name], message));
             }
-            seen.push(folded);
         }
         if self.default.is_some() && self.otherwise.is_none() {
             let message = "`default` is what is given where `otherwise` was taken, and there is no `otherwise`";

@@ -226,6 +226,8 @@ impl Step for RunParallel {
         let mut waiting = self.flows.iter().enumerate();
         let mut running = JoinSet::new();
         let mut ended = Vec::with_capacity(self.flows.len());
+        // Places of flows that ended well, or were left in the middle: what they have changed and said lasts.
+        let mut last = Vec::with_capacity(self.flows.len());
         let mut stopped = None;
         loop {
             while stopped.is_none()
@@ -244,26 +246,33 @@ impl Step for RunParallel {
             match running.join_next().await {
                 None => break,
                 // What is in flight is finished: a stopped run goes on, and would have to pay for it again.
-                Some(Ok((_, Err(error)))) if error.is_stop() => stopped = Some(error),
+                Some(Ok((place, Err(error)))) if error.is_stop() => {
+                    last.push(place);
+                    stopped = Some(error);
+                }
                 Some(Ok((_, Err(error)))) if self.ends_at(&error) => {
                     // Nothing of the others happens after the step has ended.
                     running.shutdown().await;
                     return Err(error);
                 }
-                Some(Ok(end)) => ended.push(end),
+                Some(Ok((place, result))) => {
+                    last.extend(result.is_ok().then_some(place));
+                    ended.push((place, result));
+                }
                 Some(Err(broken)) => {
                     let message = format!("a flow ended without an answer: {broken}");
                     return Err(StepError::new("engine.worker", message));
                 }
             }
         }
+        last.sort_unstable();
+        for place in last {
+            cx.join(&forks[place])?;
+        }
         if let Some(stopped) = stopped {
             return Err(stopped);
         }
         ended.sort_by_key(|(place, _)| *place);
-        for (place, _) in ended.iter().filter(|(_, result)| result.is_ok()) {
-            cx.join(&forks[*place])?;
-        }
         Ok(self.outcome(ended.into_iter().map(|(_, result)| result).collect()))
     }
 }

@@ -1,11 +1,8 @@
 //! Where branches lead, and the checks of the control graph.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use petgraph::algo::tarjan_scc;
-use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::visit::Dfs;
-
+use super::ways::circles;
 use super::{Decoded, codes, listed, place};
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
 use crate::flow::{Bound, Edge};
@@ -29,14 +26,14 @@ pub(super) struct Graph {
 
 /// Resolves all edges.
 pub(super) fn build(spec: &FlowSpec, steps: &[Decoded<'_>], found: &mut Diagnostics) -> Graph {
-    let before = found.iter().count();
+    let before = found.len();
     let names = spec.steps.iter().enumerate().map(|(n, step)| (step.name.value.as_str(), n)).collect();
     let mut edges = Vec::with_capacity(steps.len());
     for (n, (written, decoded)) in spec.steps.iter().zip(steps).enumerate() {
         edges.push(step_edges(n, written, &decoded.signature.branches, &names, found));
     }
     let mut graph = graph_of(edges);
-    graph.broken = found.iter().count() > before;
+    graph.broken = found.len() > before;
     if graph.broken {
         return graph;
     }
@@ -63,20 +60,26 @@ fn step_edges(
             branches.iter().map(|_| edge.clone().unwrap_or(Edge::End)).collect()
         }
         Next::ByBranch(mapping) => {
-            let targets: Vec<_> = mapping.iter().map(|(branch, target)| (branch, resolve(target))).collect();
+            let mut targets: HashMap<&str, Option<Edge>> = HashMap::with_capacity(mapping.len());
+            for (branch, target) in mapping {
+                let edge = resolve(target);
+                targets.entry(&branch.value).or_insert(edge);
+            }
             if branches.is_empty() {
                 end_with_next(step, found);
             }
-            for (branch, _) in targets.iter().filter(|(b, _)| !branches.is_empty() && !branches.contains(&b.value))
+            let known: HashSet<&str> = branches.iter().map(String::as_str).collect();
+            for (branch, _) in
+                mapping.iter().filter(|(b, _)| !known.is_empty() && !known.contains(b.value.as_str()))
             {
                 let message = format!("`{}` has no branch `{}`", step.name.value, branch.value);
                 let wrong = Diagnostic::error(codes::UNKNOWN_BRANCH, message, &branch.span);
                 found.push(wrong.suggest(&branch.value, branches.iter().map(String::as_str)));
             }
-            let open = |branch: &String| branch != "next" && !targets.iter().any(|(b, _)| b.value == *branch);
-            report_open(step, branches.iter().filter(|b| open(b)), found);
-            let edge = |branch: &String| match targets.iter().find(|(b, _)| b.value == *branch) {
-                Some((_, edge)) => edge.clone().unwrap_or(Edge::End),
+            let open = |branch: &&String| *branch != "next" && !targets.contains_key(branch.as_str());
+            report_open(step, branches.iter().filter(open), found);
+            let edge = |branch: &String| match targets.get(branch.as_str()) {
+                Some(edge) => edge.clone().unwrap_or(Edge::End),
                 None if branch == "next" => following.clone(),
                 None => Edge::End,
             };
@@ -181,7 +184,7 @@ fn graph_of(edges: Vec<Vec<Edge>>) -> Graph {
             let mut to = Vec::new();
             ends_here[from] |= targets(edge, true, &mut to);
             for step in to {
-                if !before[step].contains(&from) {
+                if before[step].last() != Some(&from) {
                     before[step].push(from);
                 }
             }
@@ -191,28 +194,34 @@ fn graph_of(edges: Vec<Vec<Edge>>) -> Graph {
 }
 
 fn check_reachable(spec: &FlowSpec, graph: &Graph, found: &mut Diagnostics) {
-    let drawn = draw(graph, true);
-    let mut walk = Dfs::new(&drawn, NodeIndex::new(0));
-    while walk.next(&drawn).is_some() {}
-    for (n, step) in spec.steps.iter().enumerate() {
-        if !walk.discovered.contains(n) {
-            let message = format!("nothing leads to `{}`", step.name.value);
-            let wrong = Diagnostic::error(codes::UNREACHABLE, message, place(&step.name.span, &step.span));
-            found.push(wrong.help("remove the step, or name it in a `next`"));
+    let after = after(graph, true);
+    let (mut reached, mut ahead) = (vec![false; after.len()], vec![0]);
+    while let Some(step) = ahead.pop() {
+        if !std::mem::replace(&mut reached[step], true) {
+            ahead.extend(&after[step]);
         }
+    }
+    for (step, _) in spec.steps.iter().zip(reached).filter(|(_, reached)| !reached) {
+        let message = format!("nothing leads to `{}`", step.name.value);
+        let wrong = Diagnostic::error(codes::UNREACHABLE, message, place(&step.name.span, &step.span));
+        found.push(wrong.help("remove the step, or name it in a `next`"));
     }
 }
 
 fn check_loops(spec: &FlowSpec, graph: &Graph, found: &mut Diagnostics) {
-    let drawn = draw(graph, false);
-    for mut circle in tarjan_scc(&drawn) {
-        let alone = circle.len() == 1 && !drawn.contains_edge(circle[0], circle[0]);
-        if alone {
+    let after = after(graph, false);
+    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (step, circle) in circles(&after).into_iter().enumerate() {
+        members.entry(circle).or_default().push(step);
+    }
+    for circle in members.into_values() {
+        if let [alone] = circle.as_slice()
+            && !after[*alone].contains(alone)
+        {
             continue;
         }
-        circle.sort_unstable();
-        let names: Vec<String> = circle.iter().map(|n| spec.steps[n.index()].name.value.clone()).collect();
-        let first = &spec.steps[circle[0].index()];
+        let names: Vec<String> = circle.iter().map(|step| spec.steps[*step].name.value.clone()).collect();
+        let first = &spec.steps[circle[0]];
         let span: &Span = place(&first.name.span, &first.span);
         let verb = if names.len() == 1 { "runs" } else { "run" };
         let message = format!("{} {verb} in a circle without a bound", listed(&names));
@@ -221,17 +230,16 @@ fn check_loops(spec: &FlowSpec, graph: &Graph, found: &mut Diagnostics) {
     }
 }
 
-pub(super) fn draw(graph: &Graph, bounded: bool) -> DiGraph<(), ()> {
-    let mut drawn = DiGraph::with_capacity(graph.edges.len(), graph.edges.len());
-    let nodes: Vec<_> = graph.edges.iter().map(|_| drawn.add_node(())).collect();
-    for (from, branches) in graph.edges.iter().enumerate() {
-        let mut to = Vec::new();
+/// The steps after each step, each once; with or without those that a retry leads to.
+pub(super) fn after(graph: &Graph, bounded: bool) -> Vec<Vec<usize>> {
+    let after = |branches: &Vec<Edge>| {
+        let mut to = Vec::with_capacity(branches.len());
         for edge in branches {
             targets(edge, bounded, &mut to);
         }
-        for step in to {
-            drawn.update_edge(nodes[from], nodes[step], ());
-        }
-    }
-    drawn
+        to.sort_unstable();
+        to.dedup();
+        to
+    };
+    graph.edges.iter().map(after).collect()
 }

@@ -33,7 +33,7 @@ impl Compiler<'_> {
     pub(super) fn define_datastores(&self, env: &Env<'_>) {
         for definition in &env.spec.datastores {
             let name = &definition.name.value;
-            if env.parent.is_some_and(|p| names(p).any(|n| n == name)) {
+            if env.parent.is_some_and(|parent| parent.find_datastore(name).is_some()) {
                 let message = format!("the datastore `{name}` hides another datastore of that name further out");
                 self.report(Diagnostic::warning(codes::SHADOWED, message, &definition.name.span));
             }
@@ -84,9 +84,7 @@ impl Compiler<'_> {
 
     /// The nearest datastore of this name.
     pub(super) fn datastore_place(&self, env: &Env<'_>, name: &str) -> Named {
-        let Some(owner) = env.chain().find(|e| e.spec.datastores.iter().any(|d| d.name.value == name)) else {
-            return Named::Nowhere;
-        };
+        let Some((owner, _)) = env.find_datastore(name) else { return Named::Nowhere };
         let datastores = self.datastores.borrow();
         match datastores.places.get(&(owner.path.clone(), name.to_owned())) {
             Some(Some(place)) => Named::At(*place),

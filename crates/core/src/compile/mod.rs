@@ -7,17 +7,20 @@ mod control;
 mod datastores;
 mod lints;
 mod models;
+mod names;
 mod rows;
 mod scope;
 mod tools;
+mod ways;
 mod wiring;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use indexmap::IndexSet;
 use serde_json::Value as Json;
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
@@ -34,6 +37,7 @@ use crate::spec::{FlowSpec, Next, StepSpec};
 use crate::step::{AnyStep, Effect, Outcome};
 use crate::tool::ToolDefinition;
 
+use names::Env;
 pub use scope::{FlowPorts, Scope};
 
 /// Steps that one visit of a flow may take, where the flow does not say.
@@ -59,7 +63,7 @@ pub fn compile(spec: &FlowSpec, registry: &Registry) -> Result<Compiled, Diagnos
         flows: RefCell::default(),
         depth: Cell::new(0),
     };
-    let env = Env { parent: None, spec, path: String::new() };
+    let env = Env::new(None, spec, String::new());
     let flow = compiler.flow(&env);
     let found = listed_problems(compiler.found.into_inner());
     match flow {
@@ -88,35 +92,6 @@ fn listed_problems(found: Diagnostics) -> Diagnostics {
         listed.push(Diagnostic::error(codes::MANY, "there may be more problems than are listed", &last.span));
     }
     listed
-}
-
-/// The flows around a place, innermost first.
-struct Env<'a> {
-    parent: Option<&'a Self>,
-    spec: &'a FlowSpec,
-    path: String,
-}
-
-impl<'a> Env<'a> {
-    fn is_top(&self) -> bool {
-        self.parent.is_none()
-    }
-
-    /// All that is visible from here, the nearest first.
-    fn chain(&'a self) -> impl Iterator<Item = &'a Env<'a>> {
-        std::iter::successors(Some(self), |env| env.parent)
-    }
-
-    fn find_flow(&'a self, name: &str) -> Option<Self> {
-        self.chain().find_map(|owner| {
-            let (_, spec) = owner.spec.flows.iter().find(|(n, _)| n.value == name)?;
-            Some(Env { parent: Some(owner), spec, path: format!("{}/{name}", owner.path) })
-        })
-    }
-
-    fn flow_names(&'a self) -> impl Iterator<Item = &'a str> {
-        self.chain().flat_map(|env| env.spec.flows.iter().map(|(n, _)| n.value.as_str()))
-    }
 }
 
 enum FlowState {
@@ -257,7 +232,7 @@ impl<'a> Compiler<'a> {
     fn warn_of_shadows(&self, env: &Env<'_>) {
         let Some(parent) = env.parent else { return };
         for (name, _) in &env.spec.flows {
-            if parent.flow_names().any(|n| n == name.value) {
+            if parent.find_flow(&name.value).is_some() {
                 let message = format!("the flow `{}` hides another flow of that name further out", name.value);
                 self.report(Diagnostic::warning(codes::SHADOWED, message, &name.span));
             }
@@ -370,8 +345,9 @@ impl<'a> Compiler<'a> {
                 fine = false;
             }
         }
-        for (n, name) in names.iter().enumerate() {
-            if names[..n].contains(name) {
+        let mut seen = HashSet::with_capacity(names.len());
+        for name in &names {
+            if !seen.insert(name.as_str()) {
                 let message = format!("two outputs of `{}` are named `{name}`", spec.name.value);
                 self.report(Diagnostic::error(codes::UNKNOWN_OUTPUT, message, &spec.name.span));
                 fine = false;
@@ -457,15 +433,16 @@ fn marks_late(schema: &Json) -> bool {
 
 /// The names under which a flow can end, each once, and whether it can end without one.
 fn ends(steps: &[Decoded<'_>], unnamed: bool) -> (Vec<String>, bool) {
-    let (mut names, mut unnamed): (Vec<String>, bool) = (Vec::new(), unnamed);
+    let (mut names, mut unnamed): (IndexSet<&String>, bool) = (IndexSet::new(), unnamed);
     for step in steps.iter().filter(|s| s.signature.branches.is_empty()) {
         match step.signature.end.as_ref().unwrap_or(&step.spec.name.value) {
             name if step.signature.end.is_some() && name == UNNAMED_END => unnamed = true,
-            name if names.contains(name) => {}
-            name => names.push(name.clone()),
+            name => {
+                names.insert(name);
+            }
         }
     }
-    (names, unnamed)
+    (names.into_iter().cloned().collect(), unnamed)
 }
 
 fn assemble(

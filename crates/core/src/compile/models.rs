@@ -34,7 +34,7 @@ impl Compiler<'_> {
     pub(super) fn define_models(&self, env: &Env<'_>) {
         for definition in &env.spec.models {
             let name = &definition.name.value;
-            let hidden = env.parent.is_some_and(|p| find(p, name).is_some());
+            let hidden = env.parent.is_some_and(|parent| parent.find_model(name).is_some());
             if hidden {
                 let message = format!("the model `{name}` hides another model of that name further out");
                 self.report(Diagnostic::warning(codes::SHADOWED, message, &definition.name.span));
@@ -95,7 +95,7 @@ impl Compiler<'_> {
                 self.report(Diagnostic::error(codes::UNKNOWN_MODEL, message, &base.span));
                 return None;
             }
-            let Some(found) = find(env, name) else {
+            let Some((_, found)) = env.find_model(name) else {
                 let message = format!("there is no model `{name}` to use");
                 let wrong = Diagnostic::error(codes::UNKNOWN_MODEL, message, &base.span);
                 self.report(wrong.suggest(name, names(env)));
@@ -121,8 +121,7 @@ impl Compiler<'_> {
         let mut resolved = BTreeMap::new();
         let mut fine = true;
         for name in wanted {
-            let owner = env.chain().find(|e| e.spec.models.iter().any(|m| m.name.value == name));
-            let Some(owner) = owner else {
+            let Some((owner, _)) = env.find_model(&name) else {
                 let message = format!("there is no model `{name}`");
                 let wrong = scope.error(codes::UNKNOWN_MODEL, &["model"], message);
                 self.report(wrong.suggest(&name, names(env)));
@@ -140,10 +139,6 @@ impl Compiler<'_> {
         }
         fine.then_some(resolved)
     }
-}
-
-fn find<'a>(env: &'a Env<'a>, name: &str) -> Option<&'a DefinitionSpec> {
-    env.chain().find_map(|e| e.spec.models.iter().find(|m| m.name.value == name))
 }
 
 fn names<'a>(env: &'a Env<'a>) -> impl Iterator<Item = &'a str> {

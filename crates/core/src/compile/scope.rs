@@ -148,14 +148,11 @@ impl<'a> Scope<'a> {
 
     /// The inputs that the flow around the step lists; none where it lists none and has what its steps want.
     pub fn listed_inputs(&self) -> Vec<Port> {
-        let mut ports: Vec<Port> = Vec::new();
-        for input in self.env.spec.inputs.iter().flatten() {
-            // A name that stands twice is reported where the flow is wired.
-            if !ports.iter().any(|p| p.name == input.name.value) {
-                ports.push(Port::new(&input.name.value, input.value_type.clone()));
-            }
-        }
-        ports
+        let mut seen = BTreeSet::new();
+        let inputs = self.env.spec.inputs.iter().flatten();
+        // A name that stands twice is reported where the flow is wired.
+        let once = inputs.filter(|input| seen.insert(input.name.value.as_str()));
+        once.map(|input| Port::new(&input.name.value, input.value_type.clone())).collect()
     }
 
     /// The ports of a flow that the step runs; `path` leads to its name in the configuration.
@@ -189,7 +186,7 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// When the flow has none of that name.
     pub fn variable(&self, name: &str, path: &[&str]) -> Result<&VariableSpec, Diagnostics> {
-        let found = self.env.spec.variables.iter().find(|variable| variable.name.value == name);
+        let found = self.env.variable(name);
         found.ok_or_else(|| unknown_variable(self.env.spec, name, &self.span(path)).into())
     }
 

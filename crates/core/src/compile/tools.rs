@@ -38,7 +38,7 @@ impl Compiler<'_> {
     pub(super) fn define_tools(&self, env: &Env<'_>) {
         for written in &env.spec.tools {
             let name = &written.name.value;
-            if env.parent.is_some_and(|p| names(p).any(|n| n == name)) {
+            if env.parent.is_some_and(|parent| parent.find_tool(name).is_some()) {
                 let message = format!("the tool `{name}` hides another tool of that name further out");
                 self.report(Diagnostic::warning(codes::SHADOWED, message, &written.name.span));
             }
@@ -56,11 +56,7 @@ impl Compiler<'_> {
         name: &str,
         wrong: impl Fn(&'static str, String) -> Diagnostic,
     ) -> Result<Arc<ToolDefinition>, Diagnostics> {
-        let owner = env.chain().find_map(|e| {
-            let written = e.spec.tools.iter().find(|t| t.name.value == name)?;
-            Some((e, written))
-        });
-        let Some((owner, written)) = owner else {
+        let Some((owner, written)) = env.find_tool(name) else {
             let Some(registered) = self.registry.tool(name) else {
                 let unknown = wrong(codes::UNKNOWN_TOOL, format!("there is no tool `{name}`"));
                 let known = names(env).chain(self.registry.tools().map(|t| &*t.name));

@@ -7,29 +7,27 @@
 mod frame;
 mod inputs;
 mod late;
+mod outputs;
 mod slots;
-mod ways;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use indexmap::IndexSet;
-
 use super::context::Provided;
 use super::control::Graph;
+use super::ways::{Producer, Producers, Reached, Ways};
 use super::{Decoded, MOST_PROBLEMS, codes, place};
 use crate::cast::castable;
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
 use crate::flow::{FlowProvider, From, Wiring};
 use crate::signature::Port;
 use crate::spec::{FlowSpec, Reference, Wire, WireKind, Wiring as Names};
-use crate::types::{Kind, Type};
+use crate::types::Type;
 
 pub(super) use frame::unknown_variable;
 use inputs::FlowInputs;
 use late::late_bounds;
 use slots::{Key, Slots};
-use ways::{Ways, find};
 
 /// The wires of a flow.
 pub(super) struct Wired {
@@ -51,16 +49,24 @@ pub(super) struct StepWires {
     pub(super) flow_inputs: Vec<(String, From)>,
     pub(super) context: Vec<(Arc<FlowProvider>, usize)>,
     pub(super) variables: Vec<usize>,
-    /// For each input the outputs that can reach it, as steps and places among their outputs.
-    pub(super) producers: Vec<Vec<(usize, usize)>>,
+    /// For each input the outputs that can reach it.
+    pub(super) reached: Vec<Arc<Reached>>,
 }
 
 /// Where a value is read, by whom it can have been made, and whether it is there on every path.
 struct Source {
     from: From,
-    types: Vec<(Type, String)>,
-    producers: Vec<(usize, usize)>,
+    /// The type of what no step produces, and how it is called.
+    given: Option<(Type, String)>,
+    reached: Arc<Reached>,
     always: bool,
+}
+
+impl Source {
+    /// Of a value that no step produces and that is always there.
+    fn given(from: From, value_type: Type, name: String) -> Self {
+        Self { from, given: Some((value_type, name)), reached: Arc::default(), always: true }
+    }
 }
 
 /// Wires a flow; `None` where something is wrong, which is reported.
@@ -77,13 +83,16 @@ pub(super) fn wire(
         spec,
         steps,
         graph,
-        providers,
+        // The first one of each name comes last.
+        provided: providers.iter().rev().map(|provided| (provided.name.as_str(), provided)).collect(),
         inputs: FlowInputs::new(spec, top, found),
         variables: frame::variables(spec, found),
+        variable_places: frame::variable_places(spec),
         slots: Slots::new(steps),
-        ways: Ways::new(&graph.before),
+        ways: Ways::new(&graph.before, &last_steps(steps, graph)),
         writers: frame::writers(steps),
-        unsure: steps.iter().any(|step| step.broken),
+        broken: (0..steps.len()).filter(|n| steps[*n].broken).collect(),
+        distinct: HashMap::new(),
         context: Vec::new(),
         found,
     };
@@ -119,15 +128,19 @@ struct Wirer<'a> {
     spec: &'a FlowSpec,
     steps: &'a [Decoded<'a>],
     graph: &'a Graph,
-    providers: &'a [Provided],
+    /// The context providers, by their names.
+    provided: HashMap<&'a str, &'a Provided>,
     inputs: FlowInputs,
     variables: Vec<Port>,
-    slots: Slots,
+    variable_places: HashMap<&'a str, usize>,
+    slots: Slots<'a>,
     ways: Ways,
-    /// Who writes each variable, by step.
-    writers: HashMap<String, Vec<(usize, usize)>>,
-    /// Whether a step is broken, which may give and write anything.
-    unsure: bool,
+    /// Who writes each variable.
+    writers: HashMap<&'a str, Producers>,
+    /// The steps that are broken, which may give and write anything.
+    broken: Vec<usize>,
+    /// Of what several steps give, one producer of each type.
+    distinct: HashMap<*const Reached, (Arc<Reached>, Vec<Producer>)>,
     /// The providers that the step which is being wired reads, each with its slot.
     context: Vec<(Arc<FlowProvider>, usize)>,
     found: &'a mut Diagnostics,
@@ -144,12 +157,12 @@ impl Wirer<'_> {
             flow_inputs: Vec::new(),
             context: Vec::new(),
             variables: self.used_variables(n),
-            producers: Vec::new(),
+            reached: Vec::with_capacity(step.signature.inputs.len()),
         };
         for port in &step.signature.inputs {
-            let (from, producers) = self.input(n, port);
+            let (from, reached) = self.input(n, port);
             wires.inputs.push(Wiring { from, value_type: port.value_type.clone(), default: port.default.clone() });
-            wires.producers.push(producers);
+            wires.reached.push(reached);
         }
         for late in &step.late {
             let reference = Reference::parse(&late.value);
@@ -194,7 +207,7 @@ impl Wirer<'_> {
         }
     }
 
-    fn input(&mut self, n: usize, port: &Port) -> (From, Vec<(usize, usize)>) {
+    fn input(&mut self, n: usize, port: &Port) -> (From, Arc<Reached>) {
         let step = &self.steps[n];
         let source = if let Some(wired) = &port.wired {
             let node = step.spec.config.at(wired.path.iter().map(String::as_str));
@@ -213,7 +226,7 @@ impl Wirer<'_> {
             let span = asked.as_ref().map_or(whole, |asked| place(asked, whole)).clone();
             self.by_name(n, &port.name, port, &span)
         };
-        source.map_or((From::Nothing, Vec::new()), |s| (s.from, s.producers))
+        source.map_or((From::Nothing, Arc::default()), |s| (s.from, s.reached))
     }
 
     fn wire(&mut self, n: usize, wire: &Wire, port: &Port, span: &Span) -> Option<Source> {
@@ -230,7 +243,7 @@ impl Wirer<'_> {
                         From::Nothing
                     }
                 };
-                Some(Source { from, types: Vec::new(), producers: Vec::new(), always: true })
+                Some(Source { from, given: None, reached: Arc::default(), always: true })
             }
         }
     }
@@ -254,21 +267,21 @@ impl Wirer<'_> {
             let source = self.resolve(n, &reference.value, &port.value_type, &place)?;
             self.check_types(n, &source, port, &place);
             always |= source.always;
-            producers.extend(source.producers);
+            producers.extend(&source.reached.producers);
             keys.push(self.slots.key_of(&reference.value));
         }
         if !always {
             producers.sort_unstable();
             producers.dedup();
-            let (_, open) = self.nearest(n, &producers);
-            always = !open;
+            always = !self.nearest(n, &Producers::new(producers.clone())).open;
         }
         if !always && port.default.is_none() {
             self.unfed(n, &port.name, span, true);
             return None;
         }
         let from = From::Slot(self.slots.slot(Key::Latest(keys.into_iter().flatten().collect())));
-        Some(Source { from, types: Vec::new(), producers, always })
+        let reached = Arc::new(Reached { producers, open: !always });
+        Some(Source { from, given: None, reached, always })
     }
 
     /// Resolves a reference and checks that it is always there and of the type that the port wants.
@@ -296,15 +309,14 @@ impl Wirer<'_> {
                     self.dangling(step, name, span);
                     return None;
                 };
-                let (producers, open) = self.nearest(n, &[(step, output)]);
-                if producers.is_empty() {
+                let reached = self.nearest(n, self.slots.only((step, output)));
+                if reached.producers.is_empty() {
                     let message = format!("`{reference}` is given only after `{}`", self.steps[n].spec.name.value);
                     self.found.push(Diagnostic::error(codes::UNFED, message, span));
                     return None;
                 }
-                let types = vec![(self.output_type(step, output).clone(), reference.to_string())];
                 let from = From::Slot(self.slots.slot(Key::Output(step, output)));
-                Some(Source { from, types, producers, always: !open })
+                Some(Source { from, given: None, always: !reached.open, reached })
             }
             Reference::Input(name) => {
                 let Some(value_type) = self.inputs.want(name, wanted, None) else {
@@ -314,24 +326,21 @@ impl Wirer<'_> {
                     return None;
                 };
                 let from = From::Slot(self.slots.slot(Key::Input(name.clone())));
-                let types = vec![(value_type, reference.to_string())];
-                Some(Source { from, types, producers: Vec::new(), always: true })
+                Some(Source::given(from, value_type, reference.to_string()))
             }
             Reference::Visits(step) => {
-                let Some(place) = self.steps.iter().position(|s| s.spec.name.value == *step) else {
+                let Some(place) = self.slots.step(step) else {
                     self.dangling(step, "", span);
                     return None;
                 };
-                let types = vec![(Type::integer(), reference.to_string())];
-                Some(Source { from: From::Visits(place), types, producers: Vec::new(), always: true })
+                Some(Source::given(From::Visits(place), Type::integer(), reference.to_string()))
             }
             Reference::Variable(name) => self.variable(n, name, span),
             Reference::Name(name) => {
-                let (producers, open) = self.nearest_named(n, name);
-                let types = producers.iter().map(|(s, o)| self.described(*s, *o)).collect();
+                let reached = self.nearest(n, self.slots.producers(name));
                 let from = From::Slot(self.slots.slot(Key::Name(name.clone())));
-                let given = open && self.inputs.want(name, wanted, None).is_some();
-                Some(Source { from, types, always: !open || given, producers })
+                let given = reached.open && self.inputs.want(name, wanted, None).is_some();
+                Some(Source { from, given: None, always: !reached.open || given, reached })
             }
         }
     }
@@ -339,48 +348,89 @@ impl Wirer<'_> {
     fn by_name(&mut self, n: usize, name: &str, port: &Port, span: &Span) -> Option<Source> {
         let step = &self.steps[n];
         let names_wire = step.spec.wiring.unwrap_or(self.spec.wiring) == Names::ByName;
-        let (producers, open) = if names_wire { self.nearest_named(n, name) } else { (Vec::new(), true) };
-        let mut types: Vec<_> = producers.iter().map(|(s, o)| self.described(*s, *o)).collect();
-        let mut otherwise = None;
-        if open && let Some((from, value_type)) = self.provided(name, port, span) {
-            types.extend(value_type.map(|t| (t, format!("context {name}"))));
+        let reached = if names_wire {
+            self.nearest(n, self.slots.producers(name))
+        } else {
+            Arc::new(Reached { producers: Vec::new(), open: true })
+        };
+        let (mut given, mut otherwise) = (None, None);
+        if reached.open
+            && let Some((from, value_type)) = self.provided(name, port, span)
+        {
+            given = value_type.map(|t| (t, format!("context {name}")));
             otherwise = Some(from);
-        } else if open {
+        } else if reached.open {
             match self.inputs.want(name, &port.value_type, port.default.as_ref()) {
-                Some(value_type) => types.push((value_type, format!("inputs.{name}"))),
+                Some(value_type) => given = Some((value_type, format!("inputs.{name}"))),
                 None if port.default.is_some() => {}
                 None => {
-                    self.unfed(n, name, span, !producers.is_empty());
+                    self.unfed(n, name, span, !reached.producers.is_empty());
                     return None;
                 }
             }
         }
         let from = match otherwise {
-            Some(from) if producers.is_empty() => from,
+            Some(from) if reached.producers.is_empty() => from,
             otherwise => {
                 let key = if names_wire { Key::Name(name.to_owned()) } else { Key::Input(name.to_owned()) };
                 let slot = From::Slot(self.slots.slot(key));
                 otherwise.map_or(slot.clone(), |from| From::Either(Box::new(slot), Box::new(from)))
             }
         };
-        let source = Source { from, types, producers, always: true };
+        let source = Source { from, given, reached, always: true };
         self.check_types(n, &source, port, span);
         Some(source)
     }
 
-    pub(super) fn check_types(&mut self, n: usize, source: &Source, port: &Port, span: &Span) {
-        let wanted = &port.value_type;
-        for (given, by) in &source.types {
-            if !castable(given, wanted) {
-                let step = &self.steps[n].spec.name.value;
-                let message = format!("`{by}` gives {given}, and `{step}` wants {wanted} for `{}`", port.name);
-                self.found.push(Diagnostic::error(codes::TYPE_CLASH, message, span));
+    fn check_types(&mut self, n: usize, source: &Source, port: &Port, span: &Span) {
+        if !self.all_fit(&source.reached, &port.value_type) {
+            for (step, output) in &source.reached.producers {
+                let given = &self.steps[*step];
+                let by = || format!("{}.{}", given.spec.name.value, given.outputs[*output]);
+                self.check_type(n, &given.signature.outputs[*output].value_type, by, port, span);
             }
+        }
+        if let Some((given, by)) = &source.given {
+            self.check_type(n, given, || by.clone(), port, span);
         }
     }
 
+    fn check_type(&mut self, n: usize, given: &Type, by: impl FnOnce() -> String, port: &Port, span: &Span) {
+        let wanted = &port.value_type;
+        if castable(given, wanted) {
+            return;
+        }
+        let (step, by) = (&self.steps[n].spec.name.value, by());
+        let message = format!("`{by}` gives {given}, and `{step}` wants {wanted} for `{}`", port.name);
+        self.found.push(Diagnostic::error(codes::TYPE_CLASH, message, span));
+    }
+
+    /// Whether all that is met gives what is wanted. What many steps give and many read is looked through once.
+    fn all_fit(&mut self, reached: &Arc<Reached>, wanted: &Type) -> bool {
+        const FEW: usize = 4;
+        let fits = |(step, output): &Producer| castable(output_type(self.steps, *step, *output), wanted);
+        if reached.producers.len() <= FEW {
+            return reached.producers.iter().all(fits);
+        }
+        let (_, distinct) = self.distinct.entry(Arc::as_ptr(reached)).or_insert_with(|| {
+            let mut distinct: Vec<Producer> = Vec::new();
+            let is_new = |all: &[Producer], (step, output): &Producer| {
+                let new = output_type(self.steps, *step, *output);
+                !all.iter().any(|(step, output)| output_type(self.steps, *step, *output) == new)
+            };
+            for producer in &reached.producers {
+                if is_new(&distinct, producer) {
+                    distinct.push(*producer);
+                }
+            }
+            // Held, so that its address stays its own.
+            (Arc::clone(reached), distinct)
+        });
+        distinct.iter().all(fits)
+    }
+
     fn is_broken(&self, name: &str) -> bool {
-        self.steps.iter().any(|s| s.broken && s.spec.name.value == name)
+        self.slots.step(name).is_some_and(|step| self.steps[step].broken)
     }
 
     fn unfed(&mut self, n: usize, name: &str, span: &Span, sometimes: bool) {
@@ -422,176 +472,43 @@ impl Wirer<'_> {
         self.found.push(wrong);
     }
 
-    fn output_type(&self, step: usize, output: usize) -> &Type {
-        &self.steps[step].signature.outputs[output].value_type
+    /// What is met first on the ways back from step `n`.
+    fn nearest(&self, n: usize, producers: &Producers) -> Arc<Reached> {
+        let reached = self.ways.back_from(n, producers);
+        self.unless_broken(reached, producers, |with_broken| self.ways.back_from(n, with_broken))
     }
 
-    fn described(&self, step: usize, output: usize) -> (Type, String) {
-        let name = format!("{}.{}", self.steps[step].spec.name.value, self.steps[step].outputs[output]);
-        (self.output_type(step, output).clone(), name)
+    /// What is met first on the ways back from the ends.
+    fn at_end(&self, producers: &Producers) -> Arc<Reached> {
+        let reached = self.ways.back_from_end(producers);
+        self.unless_broken(reached, producers, |with_broken| self.ways.back_from_end(with_broken))
     }
 
-    fn nearest_named(&self, n: usize, name: &str) -> (Vec<(usize, usize)>, bool) {
-        let producers = self.slots.producers(name);
-        if producers.is_empty() && !self.unsure {
-            return (Vec::new(), true);
+    /// A broken step may give anything, so no way is open on which there is one.
+    fn unless_broken(
+        &self,
+        reached: Arc<Reached>,
+        producers: &Producers,
+        again: impl FnOnce(&Producers) -> Arc<Reached>,
+    ) -> Arc<Reached> {
+        if !reached.open || self.broken.is_empty() {
+            return reached;
         }
-        self.nearest(n, producers)
-    }
-
-    /// The producers that are met first on the ways back from step `n`, and whether a way meets none. They are sorted by
-    /// their steps.
-    fn nearest(&self, n: usize, producers: &[(usize, usize)]) -> (Vec<(usize, usize)>, bool) {
-        let (found, open) = self.walk_back(self.graph.before[n].clone(), producers);
-        (found, open || n == 0)
-    }
-
-    fn walk_back(&self, mut ahead: Vec<usize>, producers: &[(usize, usize)]) -> (Vec<(usize, usize)>, bool) {
-        let mut seen = vec![false; self.steps.len()];
-        let (mut found, mut open, mut unsure) = (Vec::new(), false, false);
-        while let Some(step) = ahead.pop() {
-            if std::mem::replace(&mut seen[step], true) {
-                continue;
-            }
-            unsure |= self.steps[step].broken; // it may give anything
-            if let Some(producer) = find(producers, step) {
-                found.push(producer);
-                continue;
-            }
-            open |= step == 0;
-            match self.ways.back(step, producers).filter(|_| !self.unsure) {
-                Some(back) => ahead.push(back),
-                None => ahead.extend(&self.graph.before[step]),
-            }
+        let broken = self.broken.iter().map(|step| (*step, 0));
+        let met = again(&Producers::new(producers.all().iter().copied().chain(broken).collect()));
+        if met.producers.iter().any(|(step, _)| self.steps[*step].broken) {
+            return Arc::new(Reached { open: false, ..Reached::clone(&reached) });
         }
-        found.sort_unstable();
-        (found, open && !unsure)
+        reached
     }
+}
 
-    /// The steps after which the flow may be over.
-    fn last_steps(&self) -> Vec<usize> {
-        let ends = |n: &usize| self.graph.ends_here[*n] || self.steps[*n].signature.branches.is_empty();
-        (0..self.steps.len()).filter(ends).collect()
-    }
+/// The steps after which the flow may be over.
+fn last_steps(steps: &[Decoded<'_>], graph: &Graph) -> Vec<usize> {
+    let ends = |n: &usize| graph.ends_here[*n] || steps[*n].signature.branches.is_empty();
+    (0..steps.len()).filter(ends).collect()
+}
 
-    fn outputs(&mut self) -> (Vec<Port>, Vec<From>) {
-        let last = self.last_steps();
-        match &self.spec.outputs {
-            Some(declared) => declared.iter().filter_map(|o| self.declared_output(&last, o)).unzip(),
-            None => self.inferred_outputs(&last),
-        }
-    }
-
-    fn declared_output(&mut self, last: &[usize], output: &crate::spec::OutputSpec) -> Option<(Port, From)> {
-        let name = &output.name.value;
-        let span = place(&output.wire.span, &output.name.span).clone();
-        let reference = match &output.wire.kind {
-            WireKind::Reference(reference) => reference.clone(),
-            WireKind::Value(value) => {
-                return Some((Port::new(name, Type::any()), From::Constant(value.clone())));
-            }
-            WireKind::Latest(all) | WireKind::LatestOr(all, _) => {
-                let mut keys = Vec::new();
-                for reference in all {
-                    if !self.is_produced_value(&reference.value, &reference.span) {
-                        return None;
-                    }
-                    let Some(key) = self.slots.key_of(&reference.value) else {
-                        self.unknown_output(&reference.value, &reference.span);
-                        return None;
-                    };
-                    keys.push(key);
-                }
-                let from = From::Slot(self.slots.slot(Key::Latest(keys)));
-                return Some((Port::new(name, Type::any()), from));
-            }
-        };
-        if let Reference::Visits(step) = &reference
-            && let Some(place) = self.steps.iter().position(|s| s.spec.name.value == *step)
-        {
-            return Some((Port::new(name, Type::integer()), From::Visits(place)));
-        }
-        if let Reference::Variable(variable) = &reference {
-            return self.variable_output(last, name, variable, &span);
-        }
-        let partial = |me: &mut Self| {
-            let message = format!("the output `{name}` is `{reference}`, which some path to an end does not give");
-            me.found.push(Diagnostic::error(codes::PARTIAL_OUTPUT, message, &span));
-        };
-        match self.slots.key_of(&reference) {
-            Some(Key::Output(step, output)) => {
-                let (_, open) = self.walk_back(last.to_vec(), &[(step, output)]);
-                if open {
-                    partial(self);
-                }
-                let port = Port::new(name, self.output_type(step, output).clone());
-                Some((port, From::Slot(self.slots.slot(Key::Output(step, output)))))
-            }
-            Some(Key::Input(input)) => {
-                let value_type = self.inputs.want(&input, &Type::any(), None);
-                if value_type.is_none() {
-                    self.unknown_output(&reference, &span);
-                }
-                Some((Port::new(name, value_type?), From::Slot(self.slots.slot(Key::Input(input)))))
-            }
-            Some(Key::Name(by_name)) => {
-                let (producers, open) = self.walk_back(last.to_vec(), self.slots.producers(&by_name));
-                if producers.is_empty() {
-                    self.unknown_output(&reference, &span);
-                    return None;
-                }
-                if open {
-                    partial(self);
-                }
-                let port = Port::new(name, self.joined_type(&producers));
-                Some((port, From::Slot(self.slots.slot(Key::Name(by_name)))))
-            }
-            Some(Key::Latest(_) | Key::Context(_)) | None => {
-                self.unknown_output(&reference, &span);
-                None
-            }
-        }
-    }
-
-    fn unknown_output(&mut self, reference: &Reference, span: &Span) {
-        match reference {
-            Reference::Output { step, name } => self.dangling(step, name, span),
-            other => {
-                let message = format!("`{other}` names nothing that the flow gives");
-                let wrong = Diagnostic::error(codes::DANGLING, message, span);
-                let input = format!("inputs.{other}");
-                let inputs: Vec<_> = self.inputs.names().map(|name| format!("inputs.{name}")).collect();
-                self.found.push(if inputs.contains(&input) {
-                    wrong.label(format!("write `{input}`"))
-                } else {
-                    wrong.suggest(&other.to_string(), inputs.iter().map(String::as_str))
-                });
-            }
-        }
-    }
-
-    fn inferred_outputs(&mut self, last: &[usize]) -> (Vec<Port>, Vec<From>) {
-        let names: IndexSet<&str> = self.steps.iter().flat_map(|s| s.outputs.iter().map(String::as_str)).collect();
-        let mut given = Vec::new();
-        for name in names {
-            let (producers, open) = self.walk_back(last.to_vec(), self.slots.producers(name));
-            let only_begins = producers.iter().all(|(s, _)| self.steps[*s].signature.begins);
-            if !open && !only_begins {
-                let port = Port::new(name, self.joined_type(&producers));
-                given.push((port, From::Slot(self.slots.slot(Key::Name(name.to_owned())))));
-            }
-        }
-        given.into_iter().unzip()
-    }
-
-    fn joined_type(&self, producers: &[(usize, usize)]) -> Type {
-        let mut types: Vec<Type> = Vec::new();
-        for (step, output) in producers {
-            let value_type = self.output_type(*step, *output);
-            if !types.contains(value_type) {
-                types.push(value_type.clone());
-            }
-        }
-        if types.len() == 1 { types.remove(0) } else { Kind::Union(types).into() }
-    }
+fn output_type<'a>(steps: &'a [Decoded<'_>], step: usize, output: usize) -> &'a Type {
+    &steps[step].signature.outputs[output].value_type
 }

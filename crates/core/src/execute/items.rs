@@ -351,8 +351,10 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
             (Err(work.run.masked(error)), None)
         }
     };
-    // What an item changed that failed is forgotten with it.
-    let changes = if result.is_ok() { frame.shelf.take_changes() } else { Vec::new() };
+    // What an item changed that failed is forgotten with it. One that was left in the middle goes on later, and what it
+    // has said so far is told.
+    let lasts = result.as_ref().err().is_none_or(StepError::is_stop);
+    let changes = if lasts { frame.shelf.take_changes() } else { Vec::new() };
     let record = ItemRecord {
         index,
         rejected: result.as_ref().is_ok_and(|values| !are_accepted(values, work.accept)),
@@ -363,8 +365,8 @@ async fn run_item<I>(work: &Work<I>, index: u64, inputs: ItemInputs) -> Result<I
         counters: std::mem::take(&mut *stats.counters.lock().unwrap_or_else(PoisonError::into_inner)),
         changes,
     };
-    // An item that ended the map has to run again when the run goes on.
-    if !record.result.as_ref().is_err_and(|error| work.ends_at(error)) {
+    // An item that ended the map, or was left in the middle, has to run again when the run goes on.
+    if !record.result.as_ref().is_err_and(|error| error.is_stop() || work.ends_at(error)) {
         work.run.journal.keep_item(&work.map_key, &record)?;
         if let Some(settled) = work.run.journal.settled(false) {
             settled.await?;

@@ -32,6 +32,7 @@ use crate::ports::Ports;
 use crate::secrets::{Secrets, Veiled};
 use crate::value::Value;
 use failures::Failures;
+use shelf::Shelf;
 
 pub use context::{FlowEnd, FlowRun, StepCx};
 pub use early::{StopAfter, Target};
@@ -150,6 +151,8 @@ pub struct Run {
     interrupts: Vec<Arc<dyn Interrupt>>,
     /// Messages from before the run.
     begun_with: Messages,
+    /// Those of the conversation when it ended.
+    messages: Mutex<Messages>,
     /// What it waits for.
     questions: Mutex<Vec<Question>>,
     /// What the identities of all requests begin with: the seed.
@@ -176,6 +179,7 @@ impl Run {
             answers: Arc::new(NoAnswers),
             interrupts: Vec::new(),
             begun_with: Messages::default(),
+            messages: Mutex::default(),
             questions: Mutex::default(),
             totals: Mutex::default(),
             counters: Mutex::default(),
@@ -242,7 +246,7 @@ impl Run {
     /// Begins with these messages.
     #[must_use]
     pub fn messages(mut self, messages: Vec<Message>) -> Self {
-        self.begun_with = Messages(Arc::new(messages));
+        self.begun_with = Messages::before(messages);
         self
     }
 
@@ -404,7 +408,9 @@ pub fn bind(flow: &Flow, mut given: BTreeMap<String, Value>) -> Result<Vec<Value
 /// # Errors
 /// The error of the step that failed, with its address.
 pub async fn execute(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Result<Execution, StepError> {
-    match walk_top(flow, inputs, run).await {
+    let shelf: Arc<Shelf> = Arc::default();
+    let ended = walk_top(flow, inputs, run, &shelf).await;
+    match run.keep_said(&shelf).and(ended) {
         Ok(outputs) => Ok(Execution::Finished(outputs)),
         Err(error) if error.code == WAITING => Ok(Execution::Waiting(run.questions())),
         Err(error) if error.code == INTERRUPTED => Ok(Execution::Interrupted(error)),
@@ -415,15 +421,19 @@ pub async fn execute(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Re
 /// How long a run that was told to stop at once waits for what leaves off.
 const LEFT_OFF_WITHIN: Duration = Duration::from_millis(200);
 
-async fn walk_top(flow: &Arc<Flow>, inputs: Vec<Value>, run: &Arc<Run>) -> Result<Outputs, StepError> {
-    let (flow, run) = (Arc::clone(flow), Arc::clone(run));
+async fn walk_top(
+    flow: &Arc<Flow>,
+    inputs: Vec<Value>,
+    run: &Arc<Run>,
+    shelf: &Arc<Shelf>,
+) -> Result<Outputs, StepError> {
+    let (flow, run, shelf) = (Arc::clone(flow), Arc::clone(run), Arc::clone(shelf));
     let (stop, timeout, name) = (Arc::clone(&run.stop), flow.limits.timeout, Arc::clone(&flow.name));
     // A task of its own stands among those of the items: what they tell it wakes no other thread. Dropping the set
     // ends it.
     let mut top = JoinSet::new();
     top.spawn(async move {
-        let frame =
-            frame::Frame { address: Address::root(), attempt: 1, item: None, shelf: Arc::default(), meter: None };
+        let frame = frame::Frame { address: Address::root(), attempt: 1, item: None, shelf, meter: None };
         frame::walk(&run, &flow, inputs, &frame).await
     });
     let ended = async {

@@ -89,7 +89,7 @@ impl Shelf {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<S: Kept, T>(
+    pub(super) fn with<S: Kept, T>(
         &self,
         name: &str,
         begin: impl FnOnce() -> S,

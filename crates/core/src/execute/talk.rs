@@ -4,8 +4,9 @@ use std::sync::{Arc, PoisonError};
 
 use serde_json::Value as Json;
 
+use super::shelf::Shelf;
 use super::{Run, StepCx};
-use crate::conversation::{LARGEST_MESSAGE, MESSAGES, Message, Messages, Question, QuestionKind};
+use crate::conversation::{LARGEST_MESSAGE, MESSAGES, Message, Messages, Question, QuestionKind, Said};
 use crate::error::{INTERRUPTED, StepError, WAITING};
 use crate::events::Event;
 use crate::journal::Journal;
@@ -16,6 +17,29 @@ impl Run {
         self.questions.lock().unwrap_or_else(PoisonError::into_inner).push(question);
         // It passes every retry, catch and error policy: nothing has failed.
         StepError::new(WAITING, message).fatal()
+    }
+
+    /// What was said, in the order of the conversation; of a run that has not come to its end, as far as it came. An item
+    /// or a flow beside others that failed has said nothing.
+    pub fn said(&self) -> Vec<Said> {
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let secrets = self.journal.secrets();
+        let shown = |said: Said| {
+            if secrets.is_empty() {
+                return said;
+            }
+            let content = secrets.masked(&said.message.content);
+            Said { message: Message::new(said.message.role, &*content), ..said }
+        };
+        messages.said().map(shown).collect()
+    }
+
+    /// Keeps what was said, from what the frames of the run have kept in memory.
+    pub(super) fn keep_said(&self, shelf: &Shelf) -> Result<(), StepError> {
+        let messages =
+            shelf.with(MESSAGES, || self.begun_with(), |messages: &mut Messages| Ok((messages.clone(), None)))?;
+        *self.messages.lock().unwrap_or_else(PoisonError::into_inner) = messages;
+        Ok(())
     }
 
     /// What the run waits for, in the order of the places.
@@ -32,7 +56,7 @@ impl StepCx<'_> {
     /// # Errors
     /// The journal's own.
     pub fn messages(&self) -> Result<Arc<Vec<Message>>, StepError> {
-        self.look(MESSAGES, || self.run.begun_with(), |messages: &Messages| Arc::clone(&messages.0))
+        self.look(MESSAGES, || self.run.begun_with(), |messages: &Messages| Arc::clone(&messages.all))
     }
 
     /// Says something. The step must not be one whose outcome is kept as a whole: on resume it would say nothing.
@@ -45,7 +69,8 @@ impl StepCx<'_> {
             let message = format!("a message has {bytes} bytes, and may have {LARGEST_MESSAGE}");
             return Err(StepError::new("message.too_large", message));
         }
-        self.change(MESSAGES, || self.run.begun_with(), message.to_value())?;
+        let said = Said { at: self.address().key().into(), message: message.clone() };
+        self.change(MESSAGES, || self.run.begun_with(), said.to_value())?;
         self.emit(&Event::Said { at: self.place(), message });
         Ok(())
     }

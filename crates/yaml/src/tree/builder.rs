@@ -167,8 +167,10 @@ impl<'a> Builder<'a> {
     ) -> Result<(), Stop> {
         if self.wants_key() {
             let key = self.key(text, style, tag, &range);
-            let node = Node::new(NodeKind::String(text.into()), self.at(range));
-            self.remember(anchor, &Built { node, size: 1, height: 0 })?;
+            if anchor != 0 {
+                let node = Node::new(NodeKind::String(text.into()), self.at(range));
+                self.remember(anchor, &Built { node, size: 1, height: 0 })?;
+            }
             self.set_key(key);
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Closing a mapping: keys written twice, and merge keys `<<`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use flowrun_core::diagnostics::{Diagnostic, Span};
@@ -18,20 +18,31 @@ pub(super) enum Slot {
     Merge { key_span: Span, value: Node },
 }
 
+/// Entries that are looked through one by one; most mappings have no more.
+const FEW: usize = 12;
+
 /// The entries of a mapping. What is written wins over what is merged, of the merged the first wins; merged entries
 /// stand where `<<` stood.
 pub(super) fn close(slots: Vec<Slot>, problems: &mut Problems) -> Vec<Entry> {
-    let mut written: HashMap<Arc<str>, Span> = HashMap::with_capacity(slots.len());
-    let mut entries = Vec::with_capacity(slots.len());
+    let many = slots.len() > FEW;
+    let mut written: HashMap<Arc<str>, usize> = HashMap::new();
+    let mut entries: Vec<Entry> = Vec::with_capacity(slots.len());
     let mut merges = Vec::new();
     for slot in slots {
         match slot {
             Slot::Entry(entry) => {
-                if let Some(first) = written.get(&entry.key) {
-                    problems.push(twice(&entry.key, &entry.key_span, first));
+                let first = if many {
+                    written.get(&entry.key).copied()
+                } else {
+                    entries.iter().position(|other| other.key == entry.key)
+                };
+                if let Some(first) = first {
+                    problems.push(twice(&entry.key, &entry.key_span, &entries[first].key_span));
                     continue;
                 }
-                written.insert(Arc::clone(&entry.key), entry.key_span.clone());
+                if many {
+                    written.insert(Arc::clone(&entry.key), entries.len());
+                }
                 entries.push(entry);
             }
             Slot::Merge { key_span, value } => merges.push((entries.len(), key_span, value)),
@@ -43,15 +54,11 @@ pub(super) fn close(slots: Vec<Slot>, problems: &mut Problems) -> Vec<Entry> {
     if let [(_, first, _), (_, second, _), ..] = merges.as_slice() {
         problems.push(twice("<<", second, first).help("merge several mappings with a list: `<<: [*a, *b]`"));
     }
-    insert(entries, merges, written, problems)
+    insert(entries, merges, problems)
 }
 
-fn insert(
-    entries: Vec<Entry>,
-    merges: Vec<(usize, Span, Node)>,
-    mut taken: HashMap<Arc<str>, Span>,
-    problems: &mut Problems,
-) -> Vec<Entry> {
+fn insert(entries: Vec<Entry>, merges: Vec<(usize, Span, Node)>, problems: &mut Problems) -> Vec<Entry> {
+    let mut taken: HashSet<Arc<str>> = entries.iter().map(|entry| Arc::clone(&entry.key)).collect();
     let mut out = Vec::with_capacity(entries.len());
     let mut entries = entries.into_iter();
     let mut passed = 0;
@@ -70,8 +77,7 @@ fn insert(
                 continue;
             };
             for entry in given {
-                if !taken.contains_key(&entry.key) {
-                    taken.insert(Arc::clone(&entry.key), entry.key_span.clone());
+                if taken.insert(Arc::clone(&entry.key)) {
                     out.push(entry);
                 }
             }

@@ -1,14 +1,14 @@
 //! What a frame holds beside the outputs of its steps: variables, and the values of context providers.
 
-use std::collections::HashMap;
-
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::slots::Key;
 use super::{Source, Wirer};
 use crate::cast::cast;
 use crate::compile::codes;
-use crate::compile::context::{Provided, ProvidedKind};
+use crate::compile::context::ProvidedKind;
+use crate::compile::ways::{Producers, Reached};
 use crate::compile::{Decoded, place};
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
 use crate::flow::From;
@@ -19,9 +19,9 @@ use crate::value::Value;
 
 /// The variables of a flow as ports, each name once and each default of its type.
 pub(super) fn variables(spec: &FlowSpec, found: &mut Diagnostics) -> Vec<Port> {
-    let mut ports: Vec<Port> = Vec::with_capacity(spec.variables.len());
+    let (mut ports, mut seen) = (Vec::with_capacity(spec.variables.len()), HashSet::new());
     for VariableSpec { name, value_type, default, description } in &spec.variables {
-        if ports.iter().any(|port| port.name == name.value) {
+        if !seen.insert(name.value.as_str()) {
             let message = format!("the flow has two variables `{}`", name.value);
             found.push(Diagnostic::error(codes::DUPLICATE, message, &name.span));
         }
@@ -38,6 +38,16 @@ pub(super) fn variables(spec: &FlowSpec, found: &mut Diagnostics) -> Vec<Port> {
     ports
 }
 
+/// The places of variables by their names; the first one counts.
+pub(super) fn variable_places(spec: &FlowSpec) -> HashMap<&str, usize> {
+    spec.variables
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(place, variable)| (variable.name.value.as_str(), place))
+        .collect()
+}
+
 /// That a reference names a variable which the flow does not have.
 pub(in crate::compile) fn unknown_variable(spec: &FlowSpec, name: &str, span: &Span) -> Diagnostic {
     let known = spec.variables.iter().map(|variable| variable.name.value.as_str());
@@ -50,36 +60,32 @@ pub(in crate::compile) fn unknown_variable(spec: &FlowSpec, name: &str, span: &S
     wrong.suggest(name, known)
 }
 
-/// Whether some step writes a variable on the way, and whether on every way.
-struct Written {
-    ever: bool,
-    always: bool,
-}
-
-/// Who writes each variable, by step.
-pub(super) fn writers(steps: &[Decoded<'_>]) -> HashMap<String, Vec<(usize, usize)>> {
-    let mut writers: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+/// Who writes each variable.
+pub(super) fn writers<'a>(steps: &'a [Decoded<'_>]) -> HashMap<&'a str, Producers> {
+    let mut writers: HashMap<&str, Producers> = HashMap::new();
     for (n, step) in steps.iter().enumerate() {
         for used in step.signature.variables.iter().filter(|used| used.writes) {
-            let of = writers.entry(used.name.clone()).or_default();
-            if of.last() != Some(&(n, 0)) {
-                of.push((n, 0));
-            }
+            writers.entry(used.name.as_str()).or_default().push((n, 0));
         }
     }
     writers
 }
 
 impl Wirer<'_> {
-    fn written(&self, ahead: Vec<usize>, from_start: bool, variable: &str) -> Written {
-        let writers = self.writers.get(variable).map_or(&[][..], Vec::as_slice);
-        let (found, open) = self.walk_back(ahead, writers);
-        let open = open || from_start;
-        Written { ever: self.unsure || !found.is_empty(), always: !open }
+    /// Who writes a variable last before step `n`, or before the end.
+    fn written(&self, n: Option<usize>, variable: &str) -> Arc<Reached> {
+        let none = Producers::default();
+        let writers = self.writers.get(variable).unwrap_or(&none);
+        n.map_or_else(|| self.at_end(writers), |n| self.nearest(n, writers))
+    }
+
+    /// Whether nothing writes a variable on the ways to step `n`.
+    fn never_written(&self, reached: &Reached) -> bool {
+        reached.producers.is_empty() && self.broken.is_empty()
     }
 
     fn variable_place(&mut self, name: &str, span: &Span) -> Option<usize> {
-        let place = self.variables.iter().position(|port| port.name == name);
+        let place = self.variable_places.get(name).copied();
         if place.is_none() {
             self.found.push(unknown_variable(self.spec, name, span));
         }
@@ -90,14 +96,14 @@ impl Wirer<'_> {
     pub(super) fn variable(&mut self, n: usize, name: &str, span: &Span) -> Option<Source> {
         let place = self.variable_place(name, span)?;
         let port = &self.variables[place];
-        let written = self.written(self.graph.before[n].clone(), n == 0, name);
-        if port.default.is_none() && !written.ever {
+        let written = self.written(Some(n), name);
+        if port.default.is_none() && self.never_written(&written) {
             self.unwritten(n, name, span);
             return None;
         }
-        let always = port.default.is_some() || written.always;
-        let types = vec![(port.value_type.clone(), format!("variables.{name}"))];
-        Some(Source { from: From::Variable(place), types, producers: Vec::new(), always })
+        let always = port.default.is_some() || !written.open;
+        let given = Source::given(From::Variable(place), port.value_type.clone(), format!("variables.{name}"));
+        Some(Source { always, ..given })
     }
 
     /// The places of the variables that step `n` uses by itself.
@@ -109,8 +115,10 @@ impl Wirer<'_> {
             let span = place(&node.span, &step.spec.span).clone();
             let Some(place) = self.variable_place(&used.name, &span) else { continue };
             places.push(place);
-            let written = self.written(self.graph.before[n].clone(), n == 0, &used.name);
-            if used.reads && self.variables[place].default.is_none() && !written.ever {
+            if used.reads
+                && self.variables[place].default.is_none()
+                && self.never_written(&self.written(Some(n), &used.name))
+            {
                 self.unwritten(n, &used.name, &span);
             }
         }
@@ -125,16 +133,10 @@ impl Wirer<'_> {
     }
 
     /// `variables.NAME` as an output of the flow.
-    pub(super) fn variable_output(
-        &mut self,
-        last: &[usize],
-        output: &str,
-        name: &str,
-        span: &Span,
-    ) -> Option<(Port, From)> {
+    pub(super) fn variable_output(&mut self, output: &str, name: &str, span: &Span) -> Option<(Port, From)> {
         let place = self.variable_place(name, span)?;
         let port = &self.variables[place];
-        if port.default.is_none() && !self.written(last.to_vec(), false, name).always {
+        if port.default.is_none() && self.written(None, name).open {
             let message =
                 format!("the output `{output}` is `variables.{name}`, which some path to an end does not write");
             let wrong = Diagnostic::error(codes::PARTIAL_OUTPUT, message, span);
@@ -146,8 +148,7 @@ impl Wirer<'_> {
     /// What a context provider gives under a name, as a value that step `n` reads through `port`; its type where that is
     /// not checked here. `None`: the flow has no such provider.
     pub(super) fn provided(&mut self, name: &str, port: &Port, span: &Span) -> Option<(From, Option<Type>)> {
-        let providers: &[Provided] = self.providers;
-        let provided = providers.iter().find(|provided| provided.name == name)?;
+        let provided = *self.provided.get(name)?;
         Some(match &provided.kind {
             ProvidedKind::Broken => (From::Nothing, None),
             ProvidedKind::Value(value) => match cast(value.clone(), &port.value_type) {
@@ -185,12 +186,12 @@ impl Wirer<'_> {
         };
         // Where nothing was produced, the context stands in: that is as good as a default.
         let filled = Port { default: Some(Value::Null), ..port.clone() };
-        let Source { from, producers, .. } = self.latest(n, all, &filled, span)?;
-        let types = value_type.map(|of| (of, format!("context {name}"))).into_iter().collect();
-        let from = From::Either(Box::new(from), Box::new(otherwise));
-        let source = Source { from, types, producers, always: true };
-        self.check_types(n, &source, port, span);
-        Some(source)
+        let latest = self.latest(n, all, &filled, span)?;
+        if let Some(value_type) = value_type {
+            self.check_type(n, &value_type, || format!("context {name}"), port, span);
+        }
+        let from = From::Either(Box::new(latest.from), Box::new(otherwise));
+        Some(Source { from, always: true, ..latest })
     }
 
     /// A list of references takes what was produced last, so all of them have to be produced.
@@ -198,9 +199,7 @@ impl Wirer<'_> {
         let why = match reference {
             Reference::Variable(_) => "is a variable",
             Reference::Visits(_) => "is a counter",
-            Reference::Name(name) if self.providers.iter().any(|provided| provided.name == *name) => {
-                "comes from a context provider"
-            }
+            Reference::Name(name) if self.provided.contains_key(name.as_str()) => "comes from a context provider",
             _ => return true,
         };
         let message =

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 
 use crate::compile::Decoded;
+use crate::compile::ways::{Producer, Producers};
 use crate::signature::Port;
 use crate::spec::Reference;
 
@@ -32,40 +33,63 @@ pub(super) struct Filled {
     pub(super) by_input: Vec<Vec<usize>>,
 }
 
-pub(super) struct Slots {
+pub(super) struct Slots<'a> {
     keys: IndexMap<Key, usize>,
-    /// Places of outputs by step name and output name.
-    places: HashMap<(String, String), (usize, usize)>,
-    /// Who produces each name, by step.
-    produced: HashMap<String, Vec<(usize, usize)>>,
-    outputs: Vec<Vec<String>>,
+    /// Places of steps by their names.
+    steps: HashMap<&'a str, usize>,
+    /// Places of outputs by their steps and names.
+    outputs: HashMap<(usize, &'a str), usize>,
+    /// Who produces each name.
+    produced: HashMap<&'a str, Producers>,
+    /// For each step its outputs, each as the only producer that is asked for.
+    only: Vec<Vec<Producers>>,
+    none: Producers,
 }
 
-impl Slots {
-    pub(super) fn new(steps: &[Decoded<'_>]) -> Self {
-        let mut places = HashMap::new();
-        let mut produced: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+impl<'a> Slots<'a> {
+    pub(super) fn new(steps: &'a [Decoded<'_>]) -> Self {
+        let mut outputs = HashMap::new();
+        let mut produced: HashMap<&str, Producers> = HashMap::new();
         for (n, step) in steps.iter().enumerate() {
             for (o, output) in step.outputs.iter().enumerate() {
-                places.insert((step.spec.name.value.clone(), output.clone()), (n, o));
-                produced.entry(output.clone()).or_default().push((n, o));
+                outputs.insert((n, output.as_str()), o);
+                produced.entry(output.as_str()).or_default().push((n, o));
             }
         }
-        let outputs: Vec<_> = steps.iter().map(|s| s.outputs.clone()).collect();
-        Self { keys: IndexMap::new(), places, produced, outputs }
+        let only = |(n, step): (usize, &Decoded<'_>)| {
+            (0..step.outputs.len()).map(|o| Producers::new(vec![(n, o)])).collect()
+        };
+        Self {
+            keys: IndexMap::new(),
+            steps: steps.iter().enumerate().map(|(n, step)| (step.spec.name.value.as_str(), n)).collect(),
+            outputs,
+            produced,
+            only: steps.iter().enumerate().map(only).collect(),
+            none: Producers::default(),
+        }
+    }
+
+    /// The place of a step.
+    pub(super) fn step(&self, name: &str) -> Option<usize> {
+        self.steps.get(name).copied()
     }
 
     /// The steps that have an output of this name, and its place among their outputs.
-    pub(super) fn producers(&self, name: &str) -> &[(usize, usize)] {
-        self.produced.get(name).map_or(&[], Vec::as_slice)
+    pub(super) fn producers(&self, name: &str) -> &Producers {
+        self.produced.get(name).unwrap_or(&self.none)
+    }
+
+    /// An output as the only producer.
+    pub(super) fn only(&self, (step, output): Producer) -> &Producers {
+        &self.only[step][output]
     }
 
     /// The key that a reference reads, where there is such a thing.
     pub(super) fn key_of(&self, reference: &Reference) -> Option<Key> {
         Some(match reference {
             Reference::Output { step, name } => {
-                let (step, output) = self.places.get(&(step.clone(), name.clone()))?;
-                Key::Output(*step, *output)
+                let step = self.step(step)?;
+                Key::Output(step, *self.outputs.get(&(step, name.as_str()))?)
             }
             Reference::Input(name) => Key::Input(name.clone()),
             Reference::Name(name) => Key::Name(name.clone()),
@@ -82,7 +106,7 @@ impl Slots {
     /// How many slots there are, which of them each output fills, and which each input.
     pub(super) fn finish(self, inputs: &[Port]) -> Filled {
         let mut by_output: Vec<Vec<Vec<usize>>> =
-            self.outputs.iter().map(|outputs| vec![Vec::new(); outputs.len()]).collect();
+            self.only.iter().map(|outputs| vec![Vec::new(); outputs.len()]).collect();
         let mut by_input = vec![Vec::new(); inputs.len()];
         let input_places: HashMap<&str, usize> =
             inputs.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect();
@@ -97,7 +121,7 @@ impl Slots {
                         }
                     }
                     Key::Name(name) => {
-                        for (n, o) in self.producers(name) {
+                        for (n, o) in self.producers(name).all() {
                             by_output[*n][*o].push(*slot);
                         }
                         if let Some(place) = input_places.get(name.as_str()) {
