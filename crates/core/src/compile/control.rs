@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::ways::circles;
+use petgraph::graph::NodeIndex;
+use petgraph::visit::Dfs;
+
+use super::ways::{self, circles};
 use super::{Decoded, codes, listed, place};
 use crate::diagnostics::{Diagnostic, Diagnostics, Span, Spanned};
 use crate::flow::{Bound, Edge};
@@ -194,14 +197,11 @@ fn graph_of(edges: Vec<Vec<Edge>>) -> Graph {
 }
 
 fn check_reachable(spec: &FlowSpec, graph: &Graph, found: &mut Diagnostics) {
-    let after = after(graph, true);
-    let (mut reached, mut ahead) = (vec![false; after.len()], vec![0]);
-    while let Some(step) = ahead.pop() {
-        if !std::mem::replace(&mut reached[step], true) {
-            ahead.extend(&after[step]);
-        }
-    }
-    for (step, _) in spec.steps.iter().zip(reached).filter(|(_, reached)| !reached) {
+    let graph = ways::graph(&after(graph, true));
+    let mut reached = Dfs::new(&graph, NodeIndex::new(0));
+    while reached.next(&graph).is_some() {}
+    let is_reached = |n: usize| reached.discovered.contains(n);
+    for (_, step) in spec.steps.iter().enumerate().filter(|(n, _)| !is_reached(*n)) {
         let message = format!("nothing leads to `{}`", step.name.value);
         let wrong = Diagnostic::error(codes::UNREACHABLE, message, place(&step.name.span, &step.span));
         found.push(wrong.help("remove the step, or name it in a `next`"));

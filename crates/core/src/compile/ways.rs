@@ -15,7 +15,7 @@ use std::sync::Arc;
 use marks::Marks;
 use tree::Tree;
 
-pub(super) use circles::circles;
+pub(super) use circles::{circles, graph};
 
 /// A step, and a place among its outputs.
 pub(super) type Producer = (usize, usize);

@@ -140,8 +140,8 @@ fn role(before: Option<&Token<'_>>, token: &Token<'_>, after: Option<&Token<'_>>
         Token::Gte => Role::Compares(">="),
         Token::Eq => Role::Compares("=="),
         Token::Ne => Role::Compares("!="),
-        // A name after a point is one whatever it is.
-        Token::Ident(_) if matches!(before, Some(Token::Dot)) => Role::Operand,
+        // A name after a point is one whatever it is, and so is one where an operand has to stand.
+        Token::Ident(_) if before.is_some_and(wants_operand) => Role::Operand,
         Token::Ident(_) if matches!(before, Some(Token::BlockStart)) => Role::Boundary,
         Token::Ident("in") => Role::Foreign,
         Token::Ident("not") => match (before, after) {
@@ -157,6 +157,28 @@ fn role(before: Option<&Token<'_>>, token: &Token<'_>, after: Option<&Token<'_>>
         | Token::BlockEnd => Role::Boundary,
         _ => Role::Operand,
     }
+}
+
+/// Whether what follows a token is a name or a value, even a word such as `not`.
+fn wants_operand(token: &Token<'_>) -> bool {
+    matches!(
+        token,
+        Token::Dot
+            | Token::Lt
+            | Token::Lte
+            | Token::Gt
+            | Token::Gte
+            | Token::Eq
+            | Token::Ne
+            | Token::Plus
+            | Token::Minus
+            | Token::Mul
+            | Token::Div
+            | Token::FloorDiv
+            | Token::Mod
+            | Token::Pow
+            | Token::Tilde
+    )
 }
 
 /// Makes an engine compare by order only what has one: by the filter, and by the tests `lt`, `gt` and so on, which filters
@@ -259,6 +281,7 @@ mod tests {
             ("1 < x <= 3", "(1 )|compared('<', ( x ), '<=', ( 3))"),
             ("f[a < b] < (c > d)", "(f[(a )|compared('<', ( b))] )|compared('<', ( ((c )|compared('>', ( d)))))"),
             ("x is not none and x.not < '<'", "x is not none and (x.not )|compared('<', ( '<'))"),
+            ("1 > 1 < not -3", "(1 )|compared('>', ( 1 ), '<', ( not -3))"),
         ] {
             assert_eq!(strict(source, true), strict_source, "{source}");
         }

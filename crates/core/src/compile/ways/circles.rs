@@ -1,79 +1,29 @@
 //! Steps that can run again after themselves.
 
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::DiGraph;
+
 /// The number of the circle that each step belongs to, after the steps that follow each; a step that is in none has a
 /// number of its own. What follows a circle has a smaller number than the circle.
 pub(in crate::compile) fn circles(after: &[Vec<usize>]) -> Vec<usize> {
-    let mut finder = Finder {
-        after,
-        number: vec![0; after.len()],
-        lowest: vec![0; after.len()],
-        circle: vec![usize::MAX; after.len()],
-        open: Vec::new(),
-        numbers: 0,
-        circles: 0,
-    };
-    for step in 0..after.len() {
-        if finder.number[step] == 0 {
-            finder.walk(step);
+    let mut numbers = vec![0; after.len()];
+    // By the method that does not recurse: flows are longer than stacks.
+    for (number, circle) in kosaraju_scc(&graph(after)).into_iter().enumerate() {
+        for step in circle {
+            numbers[step.index()] = number;
         }
     }
-    finder.circle
+    numbers
 }
 
-/// The method of Tarjan, without recursion: flows are longer than stacks.
-struct Finder<'a> {
-    after: &'a [Vec<usize>],
-    /// When each step was come to, from one on.
-    number: Vec<usize>,
-    /// The first number that is reached from each step.
-    lowest: Vec<usize>,
-    circle: Vec<usize>,
-    /// Steps whose circle is not known yet.
-    open: Vec<usize>,
-    numbers: usize,
-    circles: usize,
-}
-
-impl Finder<'_> {
-    fn walk(&mut self, from: usize) {
-        self.enter(from);
-        // Each with how many of the steps after it are done.
-        let mut way = vec![(from, 0)];
-        while let Some((step, done)) = way.last_mut() {
-            let step = *step;
-            if let Some(next) = self.after[step].get(*done).copied() {
-                *done += 1;
-                if self.number[next] == 0 {
-                    self.enter(next);
-                    way.push((next, 0));
-                } else if self.circle[next] == usize::MAX {
-                    self.lowest[step] = self.lowest[step].min(self.number[next]);
-                }
-                continue;
-            }
-            way.pop();
-            if let Some((above, _)) = way.last() {
-                self.lowest[*above] = self.lowest[*above].min(self.lowest[step]);
-            }
-            if self.lowest[step] == self.number[step] {
-                self.close(step);
-            }
+/// The steps with the edges to those that follow each.
+pub(in crate::compile) fn graph(after: &[Vec<usize>]) -> DiGraph<(), (), usize> {
+    let mut graph = DiGraph::with_capacity(after.len(), after.iter().map(Vec::len).sum());
+    let steps: Vec<_> = after.iter().map(|_| graph.add_node(())).collect();
+    for (from, to) in steps.iter().zip(after) {
+        for to in to {
+            graph.add_edge(*from, steps[*to], ());
         }
     }
-
-    fn enter(&mut self, step: usize) {
-        self.numbers += 1;
-        (self.number[step], self.lowest[step]) = (self.numbers, self.numbers);
-        self.open.push(step);
-    }
-
-    fn close(&mut self, first: usize) {
-        while let Some(step) = self.open.pop() {
-            self.circle[step] = self.circles;
-            if step == first {
-                break;
-            }
-        }
-        self.circles += 1;
-    }
+    graph
 }
