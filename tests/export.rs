@@ -8,8 +8,9 @@ use std::sync::Arc;
 use flowrun::agentspec::{ExportOptions, ImportOptions, codes, export, import, to_json, to_yaml};
 use flowrun::core::compile::compile;
 use flowrun::core::diagnostics::Diagnostics;
-use flowrun::core::feeds::Feeds;
+use flowrun::core::feeds::{Feed, Feeds};
 use flowrun::core::flow::{Compiled, Flow, FlowStep};
+use flowrun::core::signature::Port;
 use flowrun::core::spec::FlowSpec;
 use flowrun::core::table::to_list;
 use flowrun::core::value::Value;
@@ -32,9 +33,10 @@ const OWN: &[&str] = &[
     "compare_tables",
     "extract",
     "parse_verdict",
+    // Of a SQLite file, as all of these are.
+    "datastore_query",
     "exec",
     "search",
-    "agent",
     "fail",
     "ask",
     "dawdle",
@@ -78,14 +80,47 @@ fn back(text: &str, folder: &Path) -> Result<Native, Diagnostics> {
     Ok(Native { spec, compiled })
 }
 
+/// A flow of a name, the flow itself or one that stands below it.
+fn flow_spec<'s>(spec: &'s FlowSpec, name: &str) -> Option<&'s FlowSpec> {
+    let own = (spec.name.value == name).then_some(spec);
+    own.or_else(|| spec.flows.iter().find_map(|(_, below)| flow_spec(below, name)))
+}
+
+/// Whether a step reads what another one gives, or the flow gives it.
+fn is_read(flow: &Flow, of: usize) -> bool {
+    let feeds = Feeds::new(flow);
+    let ends: Vec<usize> =
+        (0..flow.steps.len()).filter(|n| flow.steps[*n].is_end()).chain(feeds.last_steps()).collect();
+    let mut all: Vec<Feed> = (0..flow.outputs.len()).flat_map(|output| feeds.output(&ends, output)).collect();
+    for n in 0..flow.steps.len() {
+        all.extend((0..flow.steps[n].signature.inputs.len()).flat_map(|place| feeds.of(n, place)));
+    }
+    all.iter().any(|feed| matches!(feed, Feed::Output { step, .. } if *step == of))
+}
+
+/// Whether an agent does what no agent of a document does: it has a task besides its instructions, gives its text, or reads
+/// what it does not print.
+fn is_own_agent(spec: &FlowSpec, flow: &Flow, n: usize) -> bool {
+    let spec = flow_spec(spec, &flow.name).unwrap();
+    let step = spec.steps.iter().find(|step| step.name.value == *flow.steps[n].name).unwrap();
+    let says = |key: &str| step.config.get(key).is_some_and(|node| node.to_value().is_truthy());
+    let system = step.config.get("system").and_then(|node| node.as_str()).unwrap_or_default();
+    let printed = |port: &Port| system.contains(&format!("{{{{ {} }}}}", port.name));
+    says("template")
+        || says("chat_history")
+        || (!says("fields") && is_read(flow, n))
+        || !flow.steps[n].signature.inputs.iter().all(printed)
+}
+
 /// The types of steps of a flow, and of those below it, that no document has.
-fn own_types(flow: &Arc<Flow>) -> BTreeSet<String> {
+fn own_types(native: &Native) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let mut ahead = vec![Arc::clone(flow)];
+    let mut ahead = vec![Arc::clone(&native.compiled.flow)];
     while let Some(flow) = ahead.pop() {
-        found.extend(
-            flow.steps.iter().map(|step| step.step_type.to_owned()).filter(|kind| OWN.contains(&kind.as_str())),
-        );
+        let own = |(n, step): &(usize, &FlowStep)| {
+            OWN.contains(&step.step_type) || (step.step_type == "agent" && is_own_agent(&native.spec, &flow, *n))
+        };
+        found.extend(flow.steps.iter().enumerate().filter(own).map(|(_, step)| step.step_type.to_owned()));
         // Nothing leads back to the start of a document.
         let first = &flow.steps[0];
         if first.step_type == "start" && !Feeds::new(&flow).before(0).is_empty() {
@@ -99,7 +134,7 @@ fn own_types(flow: &Arc<Flow>) -> BTreeSet<String> {
 
 /// Makes a document of a flow. Where it needs steps of our own, the error names just these, and keeping them is asked for.
 fn document(native: &Native) -> Json {
-    let own = own_types(&native.compiled.flow);
+    let own = own_types(native);
     let plain = export(&native.spec, &native.compiled, &ExportOptions::default());
     match plain {
         Ok(exported) => {
@@ -232,6 +267,80 @@ fn documents_are_what_people_expect() {
         assert_snapshot!(name.replace('/', "_"), written(name));
     }
     assert_eq!(written("justify"), written("justify"), "the same flow gives the same document");
+}
+
+/// An agent with tools of every kind that a document has a component for.
+const ADVISER: &str = r#"
+flow: advises
+inputs: { city: string }
+outputs: { advice: advise.advice, sure: advise.sure }
+models: { adviser: { model: small, base_url: "http://127.0.0.1:1/v1" } }
+tools:
+  weather:
+    type: http
+    description: The weather of a city.
+    url: "https://weather.example/{{ city }}"
+    params: { days: "{{ days }}" }
+    arguments: { city: string, days: { type: integer, default: 3 } }
+    headers: { Accept: application/json }
+    extract: { now: .now, later: .later }
+    types: { now: string, later: [string] }
+  look_up: { type: mcp, url: "https://words.example/mcp", tool: find-word, arguments: { word: string }, results: { meaning: string }, timeout: 5 }
+  count: { type: mcp, command: [python3, count.py, --slow], cwd: tests, env: [HOME], set_env: { MODE: test }, arguments: { text: string }, results: { words: integer }, confirm: true }
+steps:
+  advise:
+    type: agent
+    model: adviser
+    conversation: true
+    system: "Advise who goes to {{ city }}."
+    tools: [weather, look_up, count]
+    fields: { advice: string, sure: { type: boolean, description: Whether it is sure. } }
+    offline: '{"advice": "an umbrella", "sure": true}'
+  more: { type: agent, model: adviser, system: "{{ city }}!", ask_user: true, max_iterations: 3, send_message: true, offline: Well. }
+"#;
+
+#[test]
+fn an_agent_and_its_tools_are_components() {
+    let there = native(ADVISER, Path::new(".")).unwrap_or_else(|e| panic!("{e}"));
+    let document =
+        export(&there.spec, &there.compiled, &ExportOptions::default()).unwrap_or_else(|e| panic!("{e}"));
+    assert_snapshot!("adviser", to_yaml(&document.document));
+    let found = returned(&document.document, Path::new("."));
+    let tools = |native: &Native| -> Vec<Json> {
+        let step = |step: &FlowStep| {
+            let each = step.tool_definitions().map(|(name, tool)| {
+                let ports = |ports: &[Port]| -> Vec<String> {
+                    ports.iter().map(|p| format!("{}: {} {:?}", p.name, p.value_type, p.default)).collect()
+                };
+                serde_json::json!([
+                    name,
+                    tool.description,
+                    tool.confirm,
+                    ports(&tool.arguments),
+                    ports(&tool.results)
+                ])
+            });
+            each.collect::<Vec<_>>()
+        };
+        native.compiled.flow.steps.iter().flat_map(step).collect()
+    };
+    assert_eq!(tools(&found), tools(&there));
+    let config = |native: &Native, name: &str| {
+        let tool = native.spec.tools.iter().find(|tool| tool.name.value == name).unwrap();
+        let mut config = tool.config.to_value().to_json().unwrap();
+        // What a key is where nothing is said, said or not.
+        if config["tool"] == *name {
+            config.as_object_mut().unwrap().remove("tool");
+        }
+        config
+            .as_object_mut()
+            .unwrap()
+            .retain(|_, value| *value != serde_json::json!([]) && *value != serde_json::json!({}));
+        config
+    };
+    for name in ["look_up", "count"] {
+        assert_eq!(config(&found, name), config(&there, name));
+    }
 }
 
 #[test]

@@ -183,6 +183,32 @@ fn a_long_table_is_a_file() {
 }
 
 #[test]
+fn a_table_of_ten_thousand_rows_is_a_list() {
+    let sandbox = Sandbox::new();
+    let mut peer = Peer::start(&sandbox);
+    let text = "flow: long\nsteps:\n  rows: { type: synthesize, rows: 10000, columns: { id: { sample: sequence } } }\noutputs: { rows: rows.table }\n";
+    peer.ask(1, "load", &json!({ "text": text }));
+    peer.ask(2, "start", &json!({ "flow": "f1" }));
+    let answer = peer.ask(3, "run", &json!({ "run": "r2" }));
+    assert_eq!(answer["result"]["outputs"]["rows"].as_array().map(Vec::len), Some(10_000));
+    peer.end();
+}
+
+#[test]
+fn paths_of_a_document_are_relative_to_the_folder_that_is_named() {
+    let sandbox = Sandbox::new();
+    sandbox.write("texts/words.csv", "word\ntea\n");
+    let mut peer = Peer::start(&sandbox);
+    let text =
+        "flow: reads\nsteps: { words: { type: read_table, path: words.csv } }\noutputs: { words: words.table }\n";
+    peer.ask(1, "load", &json!({ "text": text, "base_dir": sandbox.path("texts") }));
+    peer.ask(2, "start", &json!({ "flow": "f1" }));
+    let answer = peer.ask(3, "run", &json!({ "run": "r2" }));
+    assert_eq!(answer["result"]["outputs"]["words"], json!([{ "word": "tea" }]), "{answer}");
+    peer.end();
+}
+
+#[test]
 fn a_line_that_is_too_long_is_refused_and_the_next_one_is_read() {
     let sandbox = Sandbox::new();
     let mut peer = Peer::start(&sandbox);

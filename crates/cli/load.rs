@@ -9,7 +9,7 @@ use flowrun_agentspec::ImportOptions;
 use flowrun_core::compile::{codes::BAD_CONFIG, compile};
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Span};
 use flowrun_core::flow::{Compiled, Flow, FlowStep};
-use flowrun_core::node::{Node, NodeKind};
+use flowrun_core::node::{Entry, Node, NodeKind};
 use flowrun_core::registry::Registry;
 use flowrun_core::spec::FlowSpec;
 use flowrun_journal::FlowRecord;
@@ -73,6 +73,8 @@ pub(crate) struct Around<'a> {
     pub(crate) components: &'a [PathBuf],
     /// Components of such a document that are read already: a name, and the text of a file of them.
     pub(crate) given: Option<(&'a str, &'a [u8])>,
+    /// Whether every request may go to servers in private networks.
+    pub(crate) private_addresses: bool,
 }
 
 /// A text that was read, whichever dialect it is in.
@@ -114,7 +116,8 @@ pub(crate) fn load_text(
         asked.borrow_mut().insert(variable.to_owned(), value.clone());
         value
     };
-    let read = if flowrun_agentspec::is_agent_spec(text) {
+    let private = around.private_addresses;
+    let mut read = if flowrun_agentspec::is_agent_spec(text) {
         agent_spec(registry, name, text, &folder, around, &environment)?
     } else if !around.components.is_empty() || around.given.is_some() {
         let message = format!("components belong to an Agent Spec document, and `{name}` is none");
@@ -122,6 +125,9 @@ pub(crate) fn load_text(
     } else {
         native(name, text, &folder, around.allow, &environment)?
     };
+    if private {
+        allow_private_addresses(&mut read.spec);
+    }
     let compiled = compile(&read.spec, registry).map_err(|mut wrong| {
         wrong.extend(read.warnings.clone());
         Stop::Diagnostics(wrong.sorted())
@@ -147,6 +153,28 @@ pub(crate) fn load_text(
     };
     let (spec, warnings) = (read.spec, warnings.sorted());
     Ok(Loaded { spec, compiled, warnings, name: name.to_owned(), folder, digest, record })
+}
+
+/// Lets all that sends requests send them to private networks, where it says nothing of that itself.
+fn allow_private_addresses(spec: &mut FlowSpec) {
+    const KEY: &str = "allow_private_addresses";
+    let allow = |kind: &str, config: &mut Node| {
+        if let (NodeKind::Map(entries), "http" | "mcp") = (&mut config.kind, kind)
+            && entries.iter().all(|entry| &*entry.key != KEY)
+        {
+            let (key_span, value) = (config.span.clone(), Node::new(NodeKind::Bool(true), config.span.clone()));
+            entries.push(Entry { key: KEY.into(), key_span, value });
+        }
+    };
+    for step in &mut spec.steps {
+        allow(&step.step_type.value, &mut step.config);
+    }
+    for tool in &mut spec.tools {
+        allow(&tool.kind.value, &mut tool.config);
+    }
+    for (_, below) in &mut spec.flows {
+        allow_private_addresses(below);
+    }
 }
 
 impl Loaded {

@@ -73,6 +73,19 @@ impl Shape {
         union(vec![self, Form::Null.into()])
     }
 
+    /// What is left of a union without null.
+    pub(crate) fn without_null(&self) -> Self {
+        match &self.form {
+            Form::Union(members) => {
+                match members.iter().filter(|m| m.form != Form::Null).collect::<Vec<_>>().as_slice() {
+                    [only] => (*only).clone(),
+                    rest => union(rest.iter().map(|member| (*member).clone()).collect()),
+                }
+            }
+            _ => self.clone(),
+        }
+    }
+
     pub(crate) fn is_any(&self) -> bool {
         self.form == Form::Any
     }

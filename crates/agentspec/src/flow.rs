@@ -14,7 +14,7 @@ use crate::import::Importer;
 use crate::names::Names;
 use crate::nodes::{Around, Draft, NEXT, NODE_FIELDS};
 use crate::property::{Property, find};
-use crate::wires::ProviderHere;
+use crate::providers::ProviderHere;
 
 const FLOW_FIELDS: &[&str] =
     &["start_node", "nodes", "control_flow_connections", "data_flow_connections", "inputs", "outputs"];

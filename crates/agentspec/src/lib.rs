@@ -19,6 +19,7 @@ mod names;
 mod nodes;
 mod own;
 mod property;
+mod providers;
 mod texts;
 mod wires;
 

@@ -20,6 +20,10 @@ const DEEPEST: usize = 32;
 /// The key by which a property says that its value is kept nowhere and shown to nobody.
 pub(crate) const SECRET: &str = "x-flowrun-secret";
 
+/// Our own key for the inputs of a node that have a default only because others want one where no edge leads, each with
+/// whether null was added to its type for that.
+pub(crate) const UNFED: &str = "unfed";
+
 /// Members of a union, at most.
 const MOST_MEMBERS: usize = 100;
 
@@ -77,7 +81,17 @@ impl<'a> Document<'a> {
             self.wrong_field(field, "a list of properties", node);
             return None;
         };
-        let found: Vec<Property> = items.iter().filter_map(|item| self.property(self.resolve(item)?)).collect();
+        let mut found: Vec<Property> =
+            items.iter().filter_map(|item| self.property(self.resolve(item)?)).collect();
+        if field == "inputs" {
+            for property in &mut found {
+                let Some(unfed) = c.own(UNFED).and_then(|unfed| unfed.get(&property.title)) else { continue };
+                property.default = None;
+                if unfed.kind == NodeKind::Bool(true) {
+                    property.shape = property.shape.without_null();
+                }
+            }
+        }
         let mut seen = HashSet::new();
         for property in &found {
             if !seen.insert(property.title.as_str()) {

@@ -4,17 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use flowrun_core::diagnostics::{Diagnostic, Span, Spanned};
-use flowrun_core::node::Node;
 use flowrun_core::spec::{
-    ContextSpec, FlowSpec, InputSpec, LimitsSpec, Next, OutputSpec, PortSpec, Provider, Reference, StepSpec,
-    Target, VariableSpec, Wire, WireKind, Wiring,
+    FlowSpec, InputSpec, LimitsSpec, Next, OutputSpec, PortSpec, Reference, StepSpec, Target, VariableSpec, Wire,
+    WireKind, Wiring,
 };
 use flowrun_core::value::Value;
 use serde_json::{Map, Value as Json};
 
 use crate::castable::Shape;
 use crate::codes;
-use crate::component::{Component, PROVIDERS, TOOLS};
+use crate::component::Component;
 use crate::config::Config;
 use crate::document::first_line;
 use crate::flow::{Data, Draught, Inner, Member, Origin, Role};
@@ -23,71 +22,9 @@ use crate::names::Names;
 use crate::nodes::{Draft, NEXT, Taken};
 use crate::own::Dissolved;
 use crate::property::{Property, find};
-
-/// A context provider of a flow.
-pub(crate) struct ProviderHere<'a> {
-    pub(crate) c: Component<'a>,
-    /// The one value that it gives.
-    pub(crate) output: Property,
-    provider: Provider,
-}
+use crate::providers::ProviderHere;
 
 impl<'a> Importer<'a> {
-    pub(crate) fn providers(&self, c: Component<'a>) -> Vec<ProviderHere<'a>> {
-        let items = self.doc.list(c, "context_providers").iter();
-        let found =
-            items.filter_map(|item| self.provider(self.doc.component(item, "context_providers", &PROVIDERS)?));
-        found.collect()
-    }
-
-    fn provider(&self, c: Component<'a>) -> Option<ProviderHere<'a>> {
-        let declared = self.doc.properties(c, "outputs").unwrap_or_default();
-        let [output] = declared.as_slice() else {
-            let message = format!("`{}` gives one value, and names it under `outputs`", c.name());
-            self.doc.error(codes::BAD_COMPONENT, message, c.name_span());
-            return None;
-        };
-        let provider = match c.kind {
-            "PluginConstantContextProvider" => {
-                self.doc.known_fields(c, &["inputs", "outputs", "branches", "value"]);
-                Provider::Value(self.doc.get(c, "value").map_or(Value::Null, Node::to_value))
-            }
-            "PluginFlowContextProvider" => {
-                self.doc.known_fields(c, &["inputs", "outputs", "branches", "flow", "output_names"]);
-                let inner = self.needed_flow(c, "flow")?;
-                let name = match self.doc.list(c, "output_names") {
-                    [] => output.title.as_str(),
-                    [name] => name.as_str().unwrap_or_default(),
-                    _ => {
-                        let message = format!("`{}` gives one value", c.name());
-                        self.doc.error(codes::BAD_COMPONENT, message, c.span_of("output_names"));
-                        return None;
-                    }
-                };
-                if find(&inner.outputs, name).is_none() {
-                    let message = format!("the flow of `{}` gives no `{name}`", c.name());
-                    self.doc.error(codes::BAD_COMPONENT, message, c.name_span());
-                    return None;
-                }
-                Provider::Flow {
-                    flow: Spanned::new(inner.name.clone(), first_line(c.span_of("flow"))),
-                    output: Some(Spanned::new(name.to_owned(), first_line(c.span_of("output_names")))),
-                }
-            }
-            _ => {
-                self.doc.known_fields(c, &["inputs", "outputs", "branches", "tool", "output_name"]);
-                let tool = self.doc.needed(c, "tool", &TOOLS)?;
-                let (name, _, results) = self.tool(tool)?;
-                let several = (results.len() > 1).then_some(&output.title);
-                Provider::Tool {
-                    tool: Spanned::new(name, first_line(c.span_of("tool"))),
-                    output: several.map(|name| Spanned::new(name.clone(), first_line(c.span_of("output_name")))),
-                }
-            }
-        };
-        Some(ProviderHere { c, output: output.clone(), provider })
-    }
-
     /// Makes the flow of what was read, adds it to those that are finished, and says how it looks from outside.
     pub(crate) fn build(
         &self,
@@ -113,7 +50,7 @@ impl<'a> Importer<'a> {
             inputs: Some(inputs.iter().map(|input| input_spec(input, top)).collect()),
             outputs: Some(given),
             variables: variables.iter().map(variable_spec).collect(),
-            context: providers.into_iter().map(context_spec).collect(),
+            context: providers.into_iter().map(ProviderHere::spec).collect(),
             limits: own_limits(c),
             seed: own_seed(c),
             wiring: if data.is_none() { Wiring::ByName } else { Wiring::Explicit },
@@ -176,10 +113,6 @@ fn variable_spec(variable: &Property) -> VariableSpec {
         default: variable.default.clone(),
         description: variable.description.clone(),
     }
-}
-
-fn context_spec(here: ProviderHere<'_>) -> ContextSpec {
-    ContextSpec { name: Spanned::new(here.output.title, here.output.span), provider: here.provider }
 }
 
 struct Wirer<'i, 'a> {
@@ -413,7 +346,7 @@ impl<'i, 'a> Wirer<'i, 'a> {
 
     fn reference(&self, edge: &Data) -> Reference {
         match edge.from {
-            Origin::Provider(_) => Reference::Name(edge.output.clone()),
+            Origin::Provider(n) => Reference::Name(self.draught.providers[n].name().to_owned()),
             Origin::Node(n) if self.draught.members[n].role == Role::Start => {
                 Reference::Input(edge.output.clone())
             }

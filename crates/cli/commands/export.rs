@@ -16,7 +16,7 @@ pub(super) fn export(registry: &Registry, args: &ExportArgs, screen: &Screen) ->
         base_dir: args.base_dir.as_deref(),
         allow: &args.allow_path,
         components: &args.components,
-        given: None,
+        ..Around::default()
     };
     let loaded = load(registry, &args.file, around)?;
     let options = ExportOptions { version: args.agentspec_version.clone(), keep_custom: args.keep_custom };

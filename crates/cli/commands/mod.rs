@@ -99,7 +99,7 @@ pub(crate) fn dispatch(registry: &Registry, args: Vec<OsString>) -> ExitCode {
         Some(Command::Cache { what }) => cache::cache(what, &screen),
         Some(Command::Check { files, base_dir, allow_path, components }) => {
             let base_dir = base_dir.as_deref();
-            let around = Around { base_dir, allow: &allow_path, components: &components, given: None };
+            let around = Around { base_dir, allow: &allow_path, components: &components, ..Around::default() };
             check::check(registry, &files, around, &screen)
         }
         Some(Command::Graph { file, components, format }) => graph::graph(registry, &file, &components, format),

@@ -77,14 +77,11 @@ impl Session {
             return Err(RpcError::params("format", format!("the text is {is}")));
         }
         let given = json!({ "$referenced_components": components }).to_string();
-        if options.allow_private_addresses {
-            let message = "`allow_private_addresses` is a key of the step or the tool, and no option of `load`";
-            return Err(RpcError::params("options", message));
-        }
         let base = base_dir.as_deref().unwrap_or(Path::new("."));
         let around = Around {
             base_dir: Some(base),
             given: (!components.is_empty()).then_some(("<components>", given.as_bytes())),
+            private_addresses: options.allow_private_addresses,
             ..Around::default()
         };
         let loaded = load_text(registry, Path::new("-"), "<document>", text.as_bytes(), around);

@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::error_name::ErrorName;
+use crate::error_name::{ErrorName, class_of};
 
 const CODE: &str = "exception_name";
 const MESSAGE: &str = "exception_payload_name";
@@ -41,6 +41,9 @@ pub(crate) struct Catch {
     /// Whether what the flow had given before the error is given all the same; else it is null.
     #[serde(default)]
     keep: bool,
+    /// Whether `exception_name` is the class that a tool says (`ValueError`), where it says one, and not the code.
+    #[serde(default)]
+    class_names: bool,
     /// What outputs are in the place of null: the flow's where an error was caught, the step's own two where none was.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, serde_json::Value>")]
@@ -107,7 +110,9 @@ impl Catch {
         let absent = self.defaults.iter().filter(|(name, _)| given.get(name).is_none() && !is_own(name));
         let absent = absent.map(|(name, value)| (name.as_str(), value.clone()));
         let given = given.iter().map(|(name, value)| (name.as_ref(), value.clone()));
-        let own = [(CODE, Value::from(&*error.code)), (MESSAGE, Value::from(error.message.as_str()))];
+        let class = class_of(&error).filter(|_| self.class_names);
+        let name = class.unwrap_or(&error.code);
+        let own = [(CODE, Value::from(name)), (MESSAGE, Value::from(error.message.as_str()))];
         let outputs: Ports = given.chain(absent).chain(own).collect();
         Ok(Outcome::branch(branch, outputs).note(format!("caught {}", error.code)))
     }
@@ -131,7 +136,8 @@ impl Step for Catch {
             outputs: vec![
                 Port::new("NAME", Type::any().nullable())
                     .doc("One for each output of the flow; when an error was caught null, or with `keep` what it had given."),
-                Port::new(CODE, Type::string().nullable()).doc("The code of the error that was caught, or null."),
+                Port::new(CODE, Type::string().nullable())
+                    .doc("The code of the error that was caught, with `class_names` the class that a tool says; or null."),
                 Port::new(MESSAGE, Type::string().nullable()).doc("Its message, or null."),
             ],
             branches: vec![
@@ -195,6 +201,7 @@ mod tests {
             except_on: named.into_iter().collect(),
             every: false,
             keep: false,
+            class_names: false,
             defaults: IndexMap::new(),
         };
         assert_eq!(step.branch_of(&StepError::new("test.odd", "")), Some("odd"));

@@ -53,6 +53,8 @@ pub(crate) struct Choice {
     offline: Option<OfflineText>,
     /// The branch that a reply without a clear choice takes; without one, that is an error.
     otherwise: Option<String>,
+    /// What `selected_choice` is where `otherwise` was taken, in the place of null.
+    default: Option<String>,
     /// Most tokens of the reply, in place of the model's own setting.
     max_tokens: Option<Late<NonZeroU32>>,
     /// How freely the model chooses its words, in place of the model's own setting; 0 is the least free.
@@ -94,6 +96,10 @@ impl Choice {
                     format!("`{name}` is another choice's name too: replies are read without their case");
                 wrong.push(scope.bad_key(&[CHOICES, name], message));
             }
+        }
+        if self.default.is_some() && self.otherwise.is_none() {
+            let message = "`default` is what is given where `otherwise` was taken, and there is no `otherwise`";
+            wrong.push(scope.bad_key(&["default"], message));
         }
         wrong
     }
@@ -158,7 +164,7 @@ impl Step for Choice {
             ],
             outputs: vec![
                 Port::new(SELECTED, Type::string())
-                    .doc("The name of the choice; null where `otherwise` was taken."),
+                    .doc("The name of the choice; `default`, else null, where `otherwise` was taken."),
                 Port::new(REPLY, Type::string()).doc("The reply as it came."),
             ],
             branches: vec!["CHOICE: each named in `choices`".into(), "OTHERWISE: what `otherwise` says".into()],
@@ -175,8 +181,10 @@ impl Step for Choice {
             signature.inputs.iter_mut().for_each(|port| port.asked = None);
         }
         let mut selected = Type::string();
-        selected.one_of = Some(self.choices.keys().map(|name| Value::from(name.as_str())).collect());
-        let selected = if self.otherwise.is_some() { selected.nullable() } else { selected };
+        let names = self.choices.keys().chain(&self.default);
+        selected.one_of = Some(names.map(|name| Value::from(name.as_str())).collect());
+        let may_be_null = self.otherwise.is_some() && self.default.is_none();
+        let selected = if may_be_null { selected.nullable() } else { selected };
         signature.outputs = vec![Port::new(SELECTED, selected), Port::new(REPLY, Type::string())];
         let mut branches: Vec<String> = self.choices.keys().cloned().collect();
         branches.extend(self.otherwise.clone().filter(|branch| !self.choices.contains_key(branch)));
@@ -193,7 +201,10 @@ impl Step for Choice {
         };
         match (named(&reply, self.choices.keys().map(String::as_str)), &self.otherwise) {
             (Ok(name), _) => Ok(outcome(name, name.into(), reply)),
-            (Err(_), Some(otherwise)) => Ok(outcome(otherwise, Value::Null, reply)),
+            (Err(_), Some(otherwise)) => {
+                let selected = self.default.as_deref().map_or(Value::Null, Value::from);
+                Ok(outcome(otherwise, selected, reply))
+            }
             (Err(found), None) => Err(unclear(reply, &found)),
         }
     }

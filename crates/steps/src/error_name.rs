@@ -89,7 +89,7 @@ impl ErrorName {
     }
 }
 
-fn class_of(error: &StepError) -> Option<&str> {
+pub(crate) fn class_of(error: &StepError) -> Option<&str> {
     error.details.iter().find(|(name, _)| &**name == CLASS).map(|(_, class)| class.as_str())
 }
 

@@ -54,6 +54,10 @@ pub(crate) struct Retry {
     backoff: Option<Factor>,
     /// Most seconds to wait before a trial. Default: 60.
     max_delay: Option<Seconds>,
+    /// Whether `previous` and `previous_error` are what the trial before came to; where not, they are inputs of the step like
+    /// the flow's others.
+    #[serde(default = "hands_on")]
+    hands_on: bool,
 }
 
 /// A number of trials.
@@ -75,6 +79,10 @@ fn default_trials() -> Late<Trials> {
     Late::Now(Trials(5))
 }
 
+fn hands_on() -> bool {
+    true
+}
+
 fn five() -> u32 {
     5
 }
@@ -82,6 +90,11 @@ fn five() -> u32 {
 impl Retry {
     fn is_retried(&self, error: &StepError) -> bool {
         !error.fatal && self.errors.iter().filter_map(Written::read).any(|name| name.names(error))
+    }
+
+    /// Whether an input of the flow is one that the step itself gives.
+    fn gives(&self, name: &str) -> bool {
+        self.hands_on && (name == PREVIOUS || name == PREVIOUS_ERROR)
     }
 
     fn check(&self, scope: &Scope<'_>, inner: &FlowPorts) -> Diagnostics {
@@ -116,8 +129,8 @@ impl Retry {
                 );
             }
         }
-        for name in [PREVIOUS, PREVIOUS_ERROR] {
-            let Some(port) = inner.inputs.iter().find(|p| p.name == name) else { continue };
+        for port in inner.inputs.iter().filter(|port| self.gives(&port.name)) {
+            let name = &port.name;
             let fits = port.value_type.admits_null() && castable(&Type::object(), &port.value_type);
             if !fits {
                 let flow = &self.flow;
@@ -187,8 +200,7 @@ impl Step for Retry {
         if !branches.iter().any(|b| b == FAILURE) {
             branches.push(FAILURE.to_owned());
         }
-        let own = |p: &Port| p.name == PREVIOUS || p.name == PREVIOUS_ERROR;
-        let inputs = inner.inputs.into_iter().filter(|p| !own(p)).collect();
+        let inputs = inner.inputs.into_iter().filter(|p| !self.gives(&p.name)).collect();
         let outputs = inner.outputs.into_iter().filter(|p| p.name != self.until);
         let own = [Port::new(SUCCESS, Type::boolean()), Port::new(TRIALS, Type::integer())];
         Ok(Signature::new(inputs, outputs.chain(own).collect()).branches(branches))
@@ -200,8 +212,8 @@ impl Step for Retry {
         let mut trial = 1;
         loop {
             let give = |name: &str| match name {
-                PREVIOUS => Some(previous.clone()),
-                PREVIOUS_ERROR => Some(previous_error.clone()),
+                PREVIOUS if self.hands_on => Some(previous.clone()),
+                PREVIOUS_ERROR if self.hands_on => Some(previous_error.clone()),
                 name => input.get(name).cloned(),
             };
             let last = trial >= most;
@@ -242,7 +254,8 @@ mod tests {
         let wait = |delay, backoff: Option<f64>, most: Option<f64>, trial| {
             let (delay, backoff, max_delay) = (Some(Seconds(delay)), backoff.map(Factor), most.map(Seconds));
             let (flow, until, errors) = (String::new(), String::new(), Vec::new());
-            let retry = Retry { flow, until, max_trials: default_trials(), errors, delay, backoff, max_delay };
+            let max_trials = default_trials();
+            let retry = Retry { flow, until, max_trials, errors, delay, backoff, max_delay, hands_on: true };
             retry.wait_before(trial).as_millis()
         };
         let growing = [2, 3, 4, 5, 1000].map(|trial| wait(0.5, Some(3.0), Some(10.0), trial));

@@ -11,6 +11,7 @@ mod options;
 mod problems;
 mod schema;
 mod tree;
+mod write;
 
 use flowrun_core::diagnostics::Diagnostics;
 use flowrun_core::node::Node;
@@ -21,6 +22,7 @@ pub use options::{Limits, ParseOptions};
 pub use problems::{SECRET_KEYS, is_secret_key};
 pub use schema::{StepSchema, document_schema};
 pub use tree::InlinedFile;
+pub use write::to_yaml;
 
 use problems::Problems;
 

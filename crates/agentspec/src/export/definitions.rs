@@ -1,12 +1,7 @@
-//! What a flow defines by name, as components: models, tools and datastores.
+//! What a flow defines by name, as components: models and datastores.
 
-use flowrun_core::diagnostics::Spanned;
-use flowrun_core::flow::{Flow, ProviderSource};
 use flowrun_core::node::{Entry, Node, NodeKind};
-use flowrun_core::signature::Port;
-use flowrun_core::spec::{ContextSpec, DatastoreSpec, DefinitionSpec, ToolSpec};
-use flowrun_core::tool::ToolDefinition;
-use flowrun_core::types::Type;
+use flowrun_core::spec::{DatastoreSpec, DefinitionSpec};
 use serde_json::{Map, Value as Json, json};
 
 use super::node::component;
@@ -24,7 +19,12 @@ fn key<T>(of: &T) -> usize {
 
 impl Exporter<'_> {
     /// The component that a definition is, written where that has not been done.
-    fn defined<T>(&mut self, of: &T, name: &str, make: impl FnOnce(&mut Self, &str) -> Map<String, Json>) -> Json {
+    pub(super) fn defined<T>(
+        &mut self,
+        of: &T,
+        name: &str,
+        make: impl FnOnce(&mut Self, &str) -> Map<String, Json>,
+    ) -> Json {
         if let Some(id) = self.definitions.get(&key(of)) {
             return reference(id);
         }
@@ -163,91 +163,6 @@ impl Exporter<'_> {
         map.insert("url".into(), json!(place));
         Json::Object(map)
     }
-
-    /// A tool, as a step or an agent calls it.
-    pub(crate) fn tool(&mut self, env: &Env<'_>, name: &str, definition: &std::sync::Arc<ToolDefinition>) -> Json {
-        let owner = env.chain().find(|env| env.spec.tools.iter().any(|tool| tool.name.value == name));
-        let spec = owner.and_then(|env| env.spec.tools.iter().find(|tool| tool.name.value == name));
-        match (owner, spec) {
-            (Some(owner), Some(spec)) => {
-                self.defined(spec, name, |me, id| me.tool_component(owner, id, spec, definition))
-            }
-            // One that the program has.
-            _ => self.defined(&**definition, name, |_, id| plain_tool("ServerTool", id, name, definition)),
-        }
-    }
-
-    fn tool_component(
-        &mut self,
-        env: &Env<'_>,
-        id: &str,
-        spec: &ToolSpec,
-        definition: &ToolDefinition,
-    ) -> Map<String, Json> {
-        let name = &spec.name.value;
-        let kind = spec.kind.value.as_str();
-        let mut map = plain_tool(if kind == "client" { "ClientTool" } else { "ServerTool" }, id, name, definition);
-        let mut beside = Map::new();
-        if definition.confirm {
-            map.insert("requires_confirmation".into(), json!(true));
-            beside.insert("confirm".into(), json!(true));
-            self.needs("25.4.2", format!("the tool `{name}`, which is confirmed,"), &spec.name.span);
-        }
-        let mut own = Map::new();
-        if kind != "host" {
-            own.insert("type".into(), json!(kind));
-        }
-        for entry in spec.config.entries().unwrap_or_default() {
-            let value = if is_secret(&entry.key) && entry.value.kind != NodeKind::Null {
-                self.secret(id, &entry.key, &entry.key_span)
-            } else {
-                self.without_secrets(id, &entry.value)
-            };
-            own.insert(entry.key.to_string(), value);
-        }
-        if let Some(flow) = definition.tool.flow()
-            && let Some(around) = spec.config.get("flow").and_then(Node::as_str).and_then(|name| env.flow(name))
-        {
-            beside.insert("flow".into(), self.flow(&around, flow));
-        }
-        let listed = [("arguments", spec.arguments.is_some()), ("results", spec.results.is_some())];
-        let unlisted: Vec<&str> = listed.iter().filter(|(_, is)| !is).map(|(what, _)| *what).collect();
-        if !unlisted.is_empty() && !["host", "client"].contains(&kind) {
-            // What the tool says itself.
-            beside.insert("unlisted".into(), json!(unlisted));
-        }
-        if !definition.idempotent {
-            beside.insert("idempotent".into(), json!(false));
-        }
-        if !own.is_empty() {
-            beside.insert("config".into(), Json::Object(own));
-        }
-        if !beside.is_empty() {
-            map.insert("metadata".into(), json!({ "flowrun": beside }));
-        }
-        map
-    }
-
-    /// The tool of a context provider, and the type of what it gives.
-    pub(crate) fn provider_tool(
-        &mut self,
-        env: &Env<'_>,
-        flow: &Flow,
-        written: &ContextSpec,
-        tool: &Spanned<String>,
-    ) -> Option<(Json, Type)> {
-        let provider = flow.providers.iter().find(|provider| *provider.name == *written.name.value)?;
-        let ProviderSource::Tool(definition) = &provider.source else { return None };
-        let wanted = match &written.provider {
-            flowrun_core::spec::Provider::Tool { output, .. } => {
-                output.as_ref().map(|output| output.value.as_str())
-            }
-            _ => None,
-        };
-        let port = definition.results.iter().find(|port| wanted.is_none_or(|name| port.name == name))?;
-        let of = port.value_type.clone();
-        Some((self.tool(env, &tool.value, definition), of))
-    }
 }
 
 /// What no field of a component says.
@@ -255,14 +170,6 @@ fn carry(map: &mut Map<String, Json>, own: &Map<String, Json>) {
     if !own.is_empty() {
         map.insert("metadata".into(), json!({ "flowrun": { "config": own } }));
     }
-}
-
-fn plain_tool(kind: &str, id: &str, name: &str, definition: &ToolDefinition) -> Map<String, Json> {
-    let mut map = component(kind, id, name, definition.description.as_deref());
-    let ports = |ports: &[Port]| -> Json { ports.iter().map(|port| properties::port(&port.name, port)).collect() };
-    map.insert("inputs".into(), ports(&definition.arguments));
-    map.insert("outputs".into(), ports(&definition.results));
-    map
 }
 
 /// A model with all that it takes over from others.

@@ -6,12 +6,14 @@ use flowrun_core::feeds::{Feed, Feeds};
 use flowrun_core::flow::Flow;
 use flowrun_core::signature::Port;
 use flowrun_core::types::Type;
+use flowrun_core::value::Value;
 use serde_json::{Map, Value as Json, json};
 
 use super::node::NodeOut;
 use super::properties::{property, shape};
 use super::reference;
 use crate::castable::castable;
+use crate::property::UNFED;
 
 /// The outputs of steps that some step reads, or that are outputs of the flow, by places.
 pub(crate) fn read_outputs(feeds: &Feeds<'_>, flow: &Flow) -> HashSet<(usize, usize)> {
@@ -40,6 +42,17 @@ pub(crate) struct Place {
     pub(crate) name: String,
 }
 
+/// What a context provider gives.
+pub(crate) struct Given {
+    /// The name of the value in the flow.
+    pub(crate) name: String,
+    /// The id of the provider.
+    pub(crate) id: String,
+    /// What the provider calls the value.
+    pub(crate) title: String,
+    pub(crate) of: Type,
+}
+
 /// A flow whose nodes are known, so that edges between them can be written.
 pub(crate) struct Nodes<'f> {
     pub(crate) flow: &'f Flow,
@@ -48,8 +61,8 @@ pub(crate) struct Nodes<'f> {
     pub(crate) start: Place,
     /// The nodes of the steps.
     pub(crate) steps: Vec<NodeOut>,
-    /// The context providers by the names of their values: ids, and the types of what they give.
-    pub(crate) providers: Vec<(String, String, Type)>,
+    /// The context providers.
+    pub(crate) providers: Vec<Given>,
     /// A step that stands for the start itself.
     pub(crate) begins: bool,
     /// The edges so far.
@@ -66,7 +79,7 @@ pub(crate) enum Fed {
     /// By these outputs: ids of nodes, their outputs, and the types of what they give.
     Edges(Vec<(String, String, Type)>),
     /// By a value.
-    Constant(flowrun_core::value::Value),
+    Constant(Value),
     /// By a variable of the flow, by place.
     Variable(usize),
     /// By something that no edge says: references under our own key.
@@ -156,8 +169,8 @@ impl Nodes<'_> {
     }
 
     fn provider(&self, name: &str) -> Option<(String, String, Type)> {
-        let (name, id, of) = self.providers.iter().find(|(known, ..)| known == name)?;
-        Some((id.clone(), name.clone(), of.clone()))
+        let found = self.providers.iter().find(|given| given.name == name)?;
+        Some((found.id.clone(), found.title.clone(), found.of.clone()))
     }
 
     /// An edge of data.
@@ -210,4 +223,13 @@ pub(crate) fn put_own(own: &mut Map<String, Json>, key: &str, name: &str, value:
     if let Json::Object(map) = entry {
         map.insert(name.to_owned(), value);
     }
+}
+
+/// Gives an input that no edge feeds a default, without which others refuse the document. Reading takes it away.
+pub(crate) fn unfed(own: &mut Map<String, Json>, title: &str, port: &mut Port) {
+    if port.default.is_some() {
+        return;
+    }
+    port.default = Some(Value::Null);
+    put_own(own, UNFED, title, json!(!port.value_type.admits_null()));
 }

@@ -11,7 +11,7 @@ use flowrun_core::signature::Port;
 use flowrun_core::spec::{FlowSpec, LimitsSpec, Provider, Reference, StepSpec, WireKind};
 use serde_json::{Map, Value as Json, json};
 
-use super::edges::{Fed, Nodes, Place, input_property, put_own, read_outputs};
+use super::edges::{Fed, Given, Nodes, Place, input_property, put_own, read_outputs, unfed};
 use super::ends::EndNode;
 use super::node::{StepIn, component, plugged};
 use super::{Env, Exporter, reference};
@@ -123,11 +123,11 @@ impl Exporter<'_> {
             let name = &written.name.value;
             let id = self.id(&format!("{}/{name}", nodes.id));
             let provider = flow.providers.iter().find(|provider| *provider.name == **name);
-            let (kind, of, fields) = match &written.provider {
+            let (kind, of, title, fields) = match &written.provider {
                 Provider::Value(value) => {
                     let shape = crate::nodes::constant_shape(value);
                     let value = value.to_json().unwrap_or_default();
-                    ("PluginConstantContextProvider", shape.to_type(), vec![("value", value)])
+                    ("PluginConstantContextProvider", shape.to_type(), None, vec![("value", value)])
                 }
                 Provider::Flow { flow: named, output } => {
                     let inner = provider.and_then(|provider| provider.flow().cloned());
@@ -136,24 +136,26 @@ impl Exporter<'_> {
                     let port = inner.outputs.iter().find(|port| wanted.is_none_or(|name| port.name == name));
                     let Some(port) = port else { continue };
                     let fields = vec![("flow", self.flow(&around, &inner)), ("output_names", json!([port.name]))];
-                    ("PluginFlowContextProvider", port.value_type.clone(), fields)
+                    ("PluginFlowContextProvider", port.value_type.clone(), Some(port.name.clone()), fields)
                 }
-                Provider::Tool { tool, output } => {
-                    let Some((found, of)) = self.provider_tool(env, flow, written, tool) else { continue };
-                    let mut fields = vec![("tool", found)];
-                    fields.extend(output.as_ref().map(|output| ("output_name", json!(output.value))));
-                    ("PluginToolContextProvider", of, fields)
+                Provider::Tool { tool, .. } => {
+                    let Some((found, port)) = self.provider_tool(env, flow, written, tool) else { continue };
+                    let fields = vec![("tool", found), ("output_name", json!(port.name))];
+                    ("PluginToolContextProvider", port.value_type, Some(port.name), fields)
                 }
             };
-            // Reading tells which result of a tool is meant by the name of the output.
-            let title = name.clone();
+            // A provider calls what it gives as its flow or its tool does; the name here stands beside.
+            let title = title.unwrap_or_else(|| name.clone());
             self.check_titles("a name of the context", [title.as_str()], &written.name.span);
             let mut map = component(kind, &id, name, None);
+            if title != *name {
+                map.insert("metadata".into(), json!({ "flowrun": { "name": name } }));
+            }
             map.insert("inputs".into(), json!([]));
             map.insert("outputs".into(), json!([super::properties::property(&title, &of, None, None)]));
             map.extend(fields.into_iter().map(|(field, value)| (field.to_owned(), value)));
             plugged(&mut map, "NodesPlugin");
-            nodes.providers.push((name.clone(), id.clone(), of));
+            nodes.providers.push(Given { name: name.clone(), id: id.clone(), title, of });
             parts.push((id, Json::Object(map)));
         }
     }
@@ -197,11 +199,13 @@ impl Exporter<'_> {
                 Fed::Variable(variable) => self.read_variable(draft, s.n, variable),
                 Fed::Own(wire) => {
                     put_own(&mut draft.nodes.steps[s.n].own, "with", &port.name, wire);
+                    unfed(&mut draft.nodes.steps[s.n].own, &title, &mut described);
                     Vec::new()
                 }
                 Fed::Unsaid => {
                     if let Some(wire) = self.own_wire(s, draft, &feeds, context) {
                         put_own(&mut draft.nodes.steps[s.n].own, "with", &port.name, wire);
+                        unfed(&mut draft.nodes.steps[s.n].own, &title, &mut described);
                     }
                     Vec::new()
                 }
@@ -485,13 +489,13 @@ fn assemble(draft: Draft<'_>, flow: &Flow, spec: &FlowSpec) -> Map<String, Json>
     };
     map.insert("outputs".into(), flow.outputs.iter().map(output).collect());
     map.insert("start_node".into(), reference(&draft.nodes.start.id));
-    let provider = |id: &str| draft.nodes.providers.iter().any(|(_, known, _)| known == id);
+    let provider = |id: &str| draft.nodes.providers.iter().any(|given| given.id == id);
     let nodes = draft.parts.iter().filter(|(id, _)| !provider(id)).map(|(id, _)| reference(id));
     map.insert("nodes".into(), nodes.collect());
     map.insert("control_flow_connections".into(), Json::Array(draft.nodes.control.clone()));
     map.insert("data_flow_connections".into(), Json::Array(draft.nodes.data.clone()));
     if extended {
-        let providers = draft.nodes.providers.iter().map(|(_, id, _)| reference(id));
+        let providers = draft.nodes.providers.iter().map(|given| reference(&given.id));
         map.insert("context_providers".into(), providers.collect());
         map.insert("state".into(), ports(&flow.variables));
         plugged(&mut map, "FlowPlugin");

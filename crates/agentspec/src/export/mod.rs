@@ -9,6 +9,7 @@ mod node;
 mod nodes;
 mod properties;
 mod secrets;
+mod tools;
 mod version;
 mod write;
 
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use flowrun_core::diagnostics::{Diagnostic, Diagnostics, Span};
 use flowrun_core::flow::Compiled;
+use flowrun_core::node::Node;
 use flowrun_core::spec::FlowSpec;
 use flowrun_core::types::Type;
 use serde_json::{Map, Value as Json, json};
@@ -91,6 +93,13 @@ pub(crate) struct Env<'a> {
 impl<'a> Env<'a> {
     fn chain(&'a self) -> impl Iterator<Item = &'a Env<'a>> {
         std::iter::successors(Some(self), |env| env.parent)
+    }
+
+    /// Whether a document has a component for a datastore that takes queries.
+    pub(crate) fn is_relational(&self, name: &str) -> bool {
+        let mut stores = self.chain().flat_map(|env| &env.spec.datastores);
+        let found = stores.find(|store| store.name.value == name);
+        found.is_some_and(|store| store.config.get("type").and_then(Node::as_str) == Some("postgres"))
     }
 
     /// The flow that a name means here, with what is around it.

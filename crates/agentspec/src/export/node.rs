@@ -25,21 +25,52 @@ pub(crate) struct StepIn<'s> {
     pub(crate) read: &'s HashSet<(usize, usize)>,
 }
 
-impl<'s> StepIn<'s> {
-    /// A key of its configuration; none where it is not there or null.
-    pub(crate) fn key(&self, key: &str) -> Option<&'s Node> {
-        self.spec.config.get(key).filter(|node| node.kind != NodeKind::Null)
+/// The keys of a configuration, of a step's or a tool's.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys<'s>(pub(crate) &'s Node);
+
+impl<'s> Keys<'s> {
+    /// A key; none where it is not there or null.
+    pub(crate) fn key(self, key: &str) -> Option<&'s Node> {
+        self.0.get(key).filter(|node| node.kind != NodeKind::Null)
     }
 
-    pub(crate) fn text(&self, key: &str) -> Option<&'s str> {
+    pub(crate) fn text(self, key: &str) -> Option<&'s str> {
         self.key(key)?.as_str()
     }
 
-    pub(crate) fn flag(&self, key: &str, default: bool) -> bool {
+    pub(crate) fn flag(self, key: &str, default: bool) -> bool {
         match self.key(key).map(|node| &node.kind) {
             Some(NodeKind::Bool(flag)) => *flag,
             _ => default,
         }
+    }
+
+    pub(crate) fn entries(self, key: &str) -> &'s [Entry] {
+        self.key(key).and_then(Node::entries).unwrap_or_default()
+    }
+
+    pub(crate) fn items(self, key: &str) -> &'s [Node] {
+        self.key(key).and_then(Node::items).unwrap_or_default()
+    }
+}
+
+impl<'s> StepIn<'s> {
+    pub(crate) fn keys(&self) -> Keys<'s> {
+        Keys(&self.spec.config)
+    }
+
+    /// A key of its configuration; none where it is not there or null.
+    pub(crate) fn key(&self, key: &str) -> Option<&'s Node> {
+        self.keys().key(key)
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Option<&'s str> {
+        self.keys().text(key)
+    }
+
+    pub(crate) fn flag(&self, key: &str, default: bool) -> bool {
+        self.keys().flag(key, default)
     }
 
     /// A whole number that is known already.
@@ -51,11 +82,11 @@ impl<'s> StepIn<'s> {
     }
 
     pub(crate) fn entries(&self, key: &str) -> &'s [Entry] {
-        self.key(key).and_then(Node::entries).unwrap_or_default()
+        self.keys().entries(key)
     }
 
     pub(crate) fn items(&self, key: &str) -> &'s [Node] {
-        self.key(key).and_then(Node::items).unwrap_or_default()
+        self.keys().items(key)
     }
 
     /// The flow that a key names.
@@ -151,6 +182,11 @@ impl NodeOut {
     pub(crate) fn says(&mut self, key: &'static str) -> &mut Self {
         self.said.push(key);
         self
+    }
+
+    /// Says that a key stands in the fields only in part.
+    pub(crate) fn unsays(&mut self, key: &str) {
+        self.said.retain(|said| *said != key);
     }
 
     /// A field that is a key of the configuration, where it is there.
@@ -257,6 +293,15 @@ impl NodeOut {
         }
     }
 
+    /// The outputs as properties.
+    pub(crate) fn outputs_of(&self, s: &StepIn<'_>) -> Json {
+        let each = self.outputs.iter().map(|said| {
+            let declared = self.properties.iter().find(|(title, _)| *title == said.node);
+            declared.map_or_else(|| output(s, said), |(_, property)| property.clone())
+        });
+        each.collect()
+    }
+
     pub(crate) fn branch_name(&self, step: &str) -> String {
         self.branches.iter().find(|said| said.step == step).map_or(step, |said| said.node.as_str()).to_owned()
     }
@@ -298,11 +343,7 @@ impl Exporter<'_> {
         let titles = out.inputs.iter().chain(&out.outputs).map(|said| said.node.as_str());
         self.check_titles("a port", titles, &s.spec.name.span);
         map.insert("inputs".into(), Json::Array(inputs));
-        let outputs = out.outputs.iter().map(|said| {
-            let declared = out.properties.iter().find(|(title, _)| *title == said.node);
-            declared.map_or_else(|| self::output(s, said), |(_, property)| property.clone())
-        });
-        map.insert("outputs".into(), outputs.collect());
+        map.insert("outputs".into(), out.outputs_of(s));
         map.insert("branches".into(), out.branches.iter().map(|said| said.node.as_str()).collect());
         map.extend(out.fields.clone());
         if let Some(plugin) = out.plugin {

@@ -19,7 +19,10 @@ pub(crate) fn schema(of: &Type) -> Map<String, Json> {
         }
         Kind::Object(fields) => {
             map.insert("type".into(), json!("object"));
-            if !fields.is_empty() {
+            if fields.is_empty() {
+                // Elsewhere an object of which nothing is said is anything.
+                map.insert("additionalProperties".into(), json!({}));
+            } else {
                 let properties = fields.iter().map(|(name, field)| (name.clone(), Json::Object(schema(field))));
                 map.insert("properties".into(), Json::Object(properties.collect()));
             }

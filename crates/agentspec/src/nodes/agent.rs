@@ -82,8 +82,8 @@ impl<'a> Importer<'a> {
         Some(Reading::new(inputs, outputs, draft))
     }
 
-    /// What a node says that its agent gives, by the agent's names.
-    fn inner_outputs(&self, c: Component<'a>) -> Option<Vec<Property>> {
+    /// What a node says that it gives, by the names that these have before `output_mapping` gives them others.
+    pub(super) fn inner_outputs(&self, c: Component<'a>) -> Option<Vec<Property>> {
         let mapping = self.doc.texts(c, "output_mapping");
         let inner = |output: Property| match mapping.iter().find(|(_, outer)| *outer == output.title) {
             Some((entry, _)) => output.titled(&*entry.key),
@@ -136,9 +136,7 @@ impl<'a> Importer<'a> {
             let forms: Map<String, Json> = outputs.iter().map(|o| (o.title.clone(), form(o))).collect();
             draft.config.set_at("fields", Json::Object(forms), &first_line(c.span_of("outputs")));
         }
-        for entry in c.own("config").and_then(Node::entries).unwrap_or_default() {
-            draft.config.put(&entry.key, entry.value.clone());
-        }
+        self.own_config(c, &mut draft.config);
         Some(Agent { inputs, outputs, draft })
     }
 

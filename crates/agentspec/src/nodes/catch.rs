@@ -56,7 +56,7 @@ impl<'a> Importer<'a> {
         let every = self.doc.flag(c, "catch_all_exceptions", false);
         let declared = self.doc.properties(c, "outputs").unwrap_or_default();
         let mut draft = Draft::new("catch", c);
-        draft.config.set("flow", inner.name.as_str()).set("catch_all", every);
+        draft.config.set("flow", inner.name.as_str()).set("catch_all", every).set("class_names", true);
         let mut branches = inner.branches.clone();
         let mut caught = Vec::new();
         for (entry, branch) in self.doc.texts(c, "except_on") {

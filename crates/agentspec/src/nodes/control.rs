@@ -17,6 +17,11 @@ use crate::property::{Property, find};
 const KEY: &str = "branching_mapping_key";
 const DEFAULT: &str = "default";
 
+/// Whether a `retry` step gives its flow an input of this name by itself.
+fn is_of_trials(name: &str) -> bool {
+    ["previous", "previous_error"].contains(&name)
+}
+
 /// Adds names that are not there yet.
 pub(super) fn add(all: &mut Vec<String>, more: impl IntoIterator<Item = String>) {
     for name in more {
@@ -160,10 +165,12 @@ impl<'a> Importer<'a> {
         draft.config.set_at("max_trials", Json::from(trials), c.span_of("max_num_trials"));
         // What tells a trial of the one before comes from the step itself, where our own metadata says so.
         let by_itself = c.own("gives_trials").is_some();
-        let given =
-            |input: &&Property| by_itself && ["previous", "previous_error"].contains(&input.title.as_str());
+        let given = |input: &&Property| by_itself && is_of_trials(&input.title);
         let taken: Vec<Property> = inner.inputs.iter().filter(|input| !given(input)).cloned().collect();
         draft.takes_all(&taken);
+        if !by_itself && inner.inputs.iter().any(|input| is_of_trials(&input.title)) {
+            draft.config.set("hands_on", false);
+        }
         draft.ends_of(&inner);
         let mut outputs: Vec<Property> = inner.outputs.iter().filter(|o| o.title != condition).cloned().collect();
         outputs.push(Property::new("retry_step_num_retries", crate::castable::Form::Integer.into(), c.span));

@@ -5,7 +5,7 @@ use flowrun_core::node::{Entry, Node, NodeKind};
 use super::{Around, Draft, Reading};
 use crate::codes;
 use crate::component::{Component, DATASTORES, FLOWS, LLMS, TOOLS};
-use crate::config::text;
+use crate::config::{Config, text};
 use crate::document::REFERENCE;
 use crate::import::Importer;
 
@@ -15,6 +15,16 @@ pub(super) const FIELDS: &[&str] = &["step_type", "models", "datastores", "tools
 const NAMES: &[&str] = &["model", "rephrase", "datastore", "tool", "tools", "flow", "flows"];
 
 impl<'a> Importer<'a> {
+    /// Sets what no field of a component can say and is kept beside them, and takes out what a field says too much.
+    pub(super) fn own_config(&self, c: Component<'a>, config: &mut Config) {
+        for entry in c.own("config").and_then(Node::entries).unwrap_or_default() {
+            config.put(&entry.key, self.own_value(&entry.value));
+        }
+        for key in c.own("without").and_then(Node::items).unwrap_or_default().iter().filter_map(Node::as_str) {
+            config.remove(key);
+        }
+    }
+
     /// A value under our own key. What is sensitive in it is referred to, and comes from where such values come from.
     pub(crate) fn own_value(&self, node: &'a Node) -> Node {
         let kind = match &node.kind {

@@ -113,10 +113,10 @@ impl<'a> Importer<'a> {
         &self,
         c: Component<'a>,
         usual: &str,
-        form: Option<Property>,
+        asked: Option<Property>,
         draft: &mut Draft,
     ) -> Vec<Property> {
-        let declared = self.doc.properties(c, "outputs").or_else(|| form.map(|form| vec![form]));
+        let declared = self.inner_outputs(c).or_else(|| asked.map(|asked| vec![asked]));
         let outputs = declared.unwrap_or_else(|| vec![Property::new(usual, Shape::string(), &c.span.clone())]);
         let own = |key: &str| c.own("config").is_some_and(|config| config.get(key).is_some());
         match outputs.as_slice() {
@@ -125,8 +125,13 @@ impl<'a> Importer<'a> {
                 draft.gives(OUTPUT, &only.title);
             }
             [] => {}
+            // The reply is the object itself, as `WayFlow` asks for it.
+            [only] if matches!(only.shape.form, Form::Object { .. }) && only.default.is_none() => {
+                draft.config.set("output_schema", form(only));
+                draft.gives(OUTPUT, &only.title);
+            }
             fields => {
-                let forms = fields.iter().map(|field| (field.title.clone(), self::form(field)));
+                let forms = fields.iter().map(|field| (field.title.clone(), form(field)));
                 draft.config.set("fields", Json::Object(forms.collect()));
             }
         }

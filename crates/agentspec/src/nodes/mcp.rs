@@ -113,9 +113,7 @@ impl<'a> Importer<'a> {
             config.put("timeout", seconds.clone());
         }
         for more in [transport, tool] {
-            for entry in more.own("config").and_then(Node::entries).unwrap_or_default() {
-                config.put(&entry.key, entry.value.clone());
-            }
+            self.own_config(more, &mut config);
         }
         Some(config)
     }

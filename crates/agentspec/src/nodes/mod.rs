@@ -277,13 +277,7 @@ impl<'a> Importer<'a> {
                 reading.draft.gives(&entry.key, title);
             }
         }
-        // What no field of the component can say is kept beside them.
-        for entry in c.own("config").and_then(Node::entries).unwrap_or_default() {
-            reading.draft.config.put(&entry.key, self.own_value(&entry.value));
-        }
-        for key in c.own("without").and_then(Node::items).unwrap_or_default().iter().filter_map(Node::as_str) {
-            reading.draft.config.remove(key);
-        }
+        self.own_config(c, &mut reading.draft.config);
         Some(reading)
     }
 

@@ -16,6 +16,7 @@ use crate::property::{Property, find};
 
 const TEXT: &str = "text";
 const OUTPUT: &str = "output";
+const NEXT_STEPS: &str = "next_steps";
 
 /// Flags of a regular expression: their bits in Python, and their names here.
 pub(crate) const FLAGS: &[(i64, &str)] = &[(2, "ignore_case"), (8, "multiline"), (16, "dotall"), (64, "verbose")];
@@ -130,7 +131,7 @@ impl<'a> Importer<'a> {
     pub(crate) fn choice_node(&self, c: Component<'a>, _: &Around<'_>) -> Option<Reading> {
         let model = self.doc.needed(c, "llm_config", &LLMS).and_then(|llm| self.model(llm));
         let mut draft = Draft::new("choice", c);
-        let (mut choices, mut branches) = (Vec::new(), Vec::new());
+        let (mut choices, mut branches, mut next_steps) = (Vec::new(), Vec::new(), Vec::new());
         for item in self.doc.list(c, "next_branches") {
             let words: Vec<&str> = item.items().unwrap_or_default().iter().filter_map(Node::as_str).collect();
             let (name, description, shown) = match words.as_slice() {
@@ -143,11 +144,13 @@ impl<'a> Importer<'a> {
                 }
             };
             choices.push((shown.to_owned(), text(description, &item.span)));
+            next_steps
+                .push(json!({ "step_name": name, "description": description, "displayed_step_name": shown }));
             draft.branch(shown, name);
             super::control::add(&mut branches, [name.to_owned()]);
         }
         draft.config.put("choices", mapping(choices, c.span_of("next_branches")));
-        draft.config.set("otherwise", "default");
+        draft.config.set("otherwise", "default").set("default", "");
         if c.own("without")
             .and_then(Node::items)
             .is_some_and(|keys| keys.iter().any(|k| k.as_str() == Some("otherwise")))
@@ -161,18 +164,12 @@ impl<'a> Importer<'a> {
         let mut inputs = vec![Property::new("input", Shape::string(), c.span)];
         if let Some(template) = self.doc.text(c, "prompt_template").filter(|t| t.as_str() != Some("")) {
             inputs = self.jinja_inputs(template, &mut draft)?;
-            if find(&inputs, "next_steps").is_some() {
-                let message = "the text of a choice reads `choices` here, and not `next_steps`; that of `WayFlow` stands for it";
-                self.doc.warn(codes::NO_EFFECT, message, &first_line(&template.span));
-                draft.inputs.clear();
-                inputs = vec![Property::new("input", Shape::string(), c.span)];
-                draft.takes_typed("input", "input");
-            } else {
-                // The choices are no input of the step.
-                inputs.retain(|input| input.title != "choices");
-                draft.inputs.retain(|taken| taken.node != "choices");
-                draft.config.put("template", template.clone());
-            }
+            let written = template.as_str().unwrap_or_default();
+            let described = find(&inputs, NEXT_STEPS).map(|_| described(&next_steps));
+            draft.config.put("template", text(described.unwrap_or_default() + written, &template.span));
+            // The choices are no input of the step.
+            inputs.retain(|input| ![NEXT_STEPS, "choices"].contains(&input.title.as_str()));
+            draft.inputs.retain(|taken| ![NEXT_STEPS, "choices"].contains(&taken.node.as_str()));
         } else {
             draft.takes_typed("input", "input");
         }
@@ -199,6 +196,11 @@ impl<'a> Importer<'a> {
         let outputs = outputs.collect();
         Some(Reading::new(Vec::new(), outputs, draft))
     }
+}
+
+/// What makes a text know the ways of a choice under the name that texts of `WayFlow` have for them.
+fn described(next_steps: &[Json]) -> String {
+    format!("{{% set {NEXT_STEPS} = {} %}}", Json::from(next_steps))
 }
 
 /// The shape of a constant.

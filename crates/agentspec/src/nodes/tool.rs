@@ -119,9 +119,14 @@ impl<'a> Importer<'a> {
         let own = ["inputs", "outputs", "requires_confirmation"];
         let fields: Vec<&str> = super::http::FIELDS.iter().chain(&own).copied().collect();
         self.doc.known_fields(c, &fields);
-        let request = self.api_node(c, &Around { variables: &[] })?;
+        let mut request = self.api_node(c, &Around { variables: &[] })?;
         let mut inputs = request.inputs;
         let declared = self.doc.properties(c, "inputs").unwrap_or_default();
+        self.own_config(c, &mut request.draft.config);
+        if c.own("config").is_some() {
+            // Texts there may read more than those of the fields.
+            inputs.clone_from(&declared);
+        }
         for input in &mut inputs {
             if let Some(written) = crate::property::find(&declared, &input.title) {
                 *input = written.clone();
@@ -172,7 +177,7 @@ impl<'a> Importer<'a> {
     /// Adds a tool to those of the flow, and gives the name under which it stands there. What is the same stands there once.
     fn define(&self, c: Component<'a>, mut spec: ToolSpec) -> Option<String> {
         let mut tools = self.tools.borrow_mut();
-        let wanted = c.name();
+        let wanted = c.own("name").and_then(Node::as_str).unwrap_or(c.name());
         // Whoever lends a function does so by its name.
         let lent = ["host", "client"].contains(&spec.kind.value.as_str());
         let namesakes = tools.namesakes.get(wanted).map(Vec::as_slice).unwrap_or_default();

@@ -18,11 +18,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::{HttpStep, Kept, STATUS, method, net_error};
+use super::{HttpStep, Kept, RESPONSE, STATUS, method, net_error};
 
 const DOC: &str = "Sends a request over HTTP: the keys and the rules are those of the step `http`. The variables of its texts are \
                    the arguments, texts where `arguments` says nothing. The results are what `extract` finds, or without it the \
-                   reply as a text. `idempotent` is what the method says, unless the flow says it.";
+                   reply as a text; with `store_response` that text is the result `http_response`. `idempotent` is what the method says, unless the flow says it.";
 
 /// A request whose variables are arguments. The configuration is that of the step, but for a key that every tool has.
 #[derive(Debug, Deserialize)]
@@ -61,6 +61,9 @@ impl ToolKind for HttpTool {
         }
         let mut results: Vec<Port> =
             request.extract.keys().map(|name| Port::new(name.as_str(), request.type_of(name))).collect();
+        if request.store_response {
+            results.push(Port::new(RESPONSE, Type::string()));
+        }
         if results.is_empty() {
             request.store_response = true;
             results.push(Port::new(TOOL_OUTPUT, Type::string()));
@@ -141,7 +144,8 @@ impl Requests {
     fn results_of(&self, kept: Kept) -> Result<Value, StepError> {
         let mut found = self.request.typed(kept.outputs)?;
         if let Some(response) = kept.response {
-            found.push((TOOL_OUTPUT.into(), Value::String(response)));
+            // Under the one of its two names that is a result.
+            found.extend([TOOL_OUTPUT, RESPONSE].map(|name| (name.into(), Value::String(Arc::clone(&response)))));
         }
         found.push((STATUS.into(), Value::Int(kept.status.into())));
         if let [only] = self.results.as_slice() {
@@ -149,6 +153,7 @@ impl Requests {
             return Ok(value.map_or(Value::Null, |(_, value)| value));
         }
         let mut results = ObjectBuilder::default();
+        found.retain(|(name, _)| self.results.iter().any(|port| *port.name == **name));
         for (name, value) in found {
             results.set(name, value);
         }

@@ -75,6 +75,11 @@ impl Exporter<'_> {
         self.inner_field(s, &mut out, "flow");
         out.field("except_on", s.key("except_on").map_or_else(|| json!({}), json_of)).says("except_on");
         out.field("catch_all_exceptions", s.flag("catch_all", false)).says("catch_all").says("defaults");
+        if s.flag("class_names", false) {
+            out.says("class_names");
+        } else {
+            out.without("class_names");
+        }
         out.takes_all(s).gives_all(s);
         // What is given where an error is caught is the default of the output.
         for port in &s.step.signature.outputs {
@@ -105,16 +110,20 @@ impl Exporter<'_> {
         out.takes_all(s).gives_all(s);
         // The flow takes them, so the node has them; the step gives them by itself.
         let given = inner.iter().flat_map(|flow| &flow.inputs).filter(|port| TRIALS.contains(&port.name.as_str()));
-        let mut any = false;
+        let given: Vec<_> = given.collect();
+        if given.is_empty() {
+            return out;
+        }
+        if !s.flag("hands_on", true) {
+            out.says("hands_on");
+            return out;
+        }
         for port in given {
-            any = true;
             let property =
                 properties::property(&port.name, &port.value_type, Some(&Value::Null), port.doc.as_deref());
             out.extra.push(property);
         }
-        if any {
-            out.own.insert("gives_trials".into(), json!(true));
-        }
+        out.own.insert("gives_trials".into(), json!(true));
         out
     }
 

@@ -23,7 +23,10 @@ impl Exporter<'_> {
         let object = |name: &str| matches!(comes(s, name).as_ref().map(|of| &of.kind), Some(Kind::Object(_)));
         let objects = matches!(over.as_slice(), [only] if object(only));
         let inner = s.inner("flow").cloned();
-        let mut out = if unpacked || objects {
+        // A node of the core tells by their types what is taken apart.
+        let told = over.iter().all(|name| is_told(s, inner.as_deref(), name));
+        let untold = over.len() == 1 && !told && s.entries("reduce").is_empty();
+        let mut out = if unpacked || objects || untold {
             let mut out = NodeOut::plugin("ExtendedMapNode", s);
             self.inner_field(s, &mut out, "flow");
             extended(s, &mut out, &over, objects);
@@ -47,6 +50,15 @@ impl Exporter<'_> {
         };
         out.says("over").says("unpack").says("collect").says("reduce");
         out
+    }
+}
+
+/// Whether what comes to an input is a list of just what the flow takes.
+fn is_told(s: &StepIn<'_>, inner: Option<&Flow>, input: &str) -> bool {
+    let wanted = inner.and_then(|flow| flow.inputs.iter().find(|port| port.name == input));
+    match (wanted, comes(s, input).map(|of| of.kind)) {
+        (Some(port), Some(Kind::List(item))) => port.value_type.kind != Kind::Any && *item == port.value_type,
+        _ => false,
     }
 }
 

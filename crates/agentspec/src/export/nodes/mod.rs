@@ -1,5 +1,6 @@
 //! Which node each type of step is.
 
+mod agent;
 mod control;
 mod custom;
 mod http;
@@ -47,6 +48,7 @@ impl Exporter<'_> {
             "datastore_update" => self.datastore(s, "PluginDatastoreUpdateNode"),
             "datastore_delete" => self.datastore(s, "PluginDatastoreDeleteNode"),
             "datastore_query" => self.datastore_query(s),
+            "agent" => self.agent(s, &id),
             _ => self.custom(s),
         };
         out.id = id;

@@ -1,6 +1,8 @@
 //! `prompt` and `choice`: steps that ask a model.
 
 use flowrun_core::node::{Entry, Node, NodeKind};
+use flowrun_core::signature::Port;
+use flowrun_core::types::{Kind, Type};
 use serde_json::{Map, Value as Json, json};
 
 use crate::export::Exporter;
@@ -26,16 +28,17 @@ impl Exporter<'_> {
                 out.field("prompt_template", core).says("template").says("send_message");
                 out
             }
-            Some(text) => {
+            // Of a text alone, `WayFlow` knows no inputs but those that are printed.
+            Some(text) if texts::core(text).is_some() => {
                 let mut out = NodeOut::plugin("ExtendedLlmNode", s);
                 out.field("prompt_template", text).field("send_message", !silent);
                 out.says("template").says("send_message");
                 out
             }
-            None => {
+            _ => {
                 let mut out = NodeOut::plugin("ExtendedLlmNode", s);
                 let object = self.prompt_template(s, id, settings);
-                out.field("prompt_template", Json::Null).field("prompt_template_object", object);
+                out.field("prompt_template", "").field("prompt_template_object", object);
                 out.field("send_message", !silent).says("send_message");
                 for key in ["system", "template", "messages"].iter().chain(SETTINGS) {
                     if s.key(key).is_none_or(|node| !is_late(node)) {
@@ -51,8 +54,7 @@ impl Exporter<'_> {
         if let Some(model) = s.text("model").and_then(|name| self.model(s.env, name)) {
             out.field("llm_config", model).says("model");
         }
-        let named: Vec<String> = texts_of(s).iter().flat_map(|text| placeholders(text)).collect();
-        for port in s.step.signature.inputs.iter().filter(|port| named.contains(&port.name)) {
+        for port in inputs(s) {
             out.takes(&port.name, &port.name);
         }
         let structured = s.key("fields").is_some() || s.key("output_schema").is_some();
@@ -78,6 +80,7 @@ impl Exporter<'_> {
             messages.push(message(part("role"), part("content")));
         }
         map.insert("messages".into(), json!(messages));
+        map.insert("inputs".into(), inputs(s).iter().map(|port| properties::port(&port.name, port)).collect());
         map.insert("output_parser".into(), Json::Null);
         if !settings.is_empty() {
             map.insert("generation_config".into(), Json::Object(settings));
@@ -112,6 +115,16 @@ impl Exporter<'_> {
                 out.dead_branch("default").without("otherwise");
             }
         }
+        // A node of `WayFlow` gives an empty text where no choice is clear.
+        match s.text("default") {
+            Some("") => {
+                out.says("default");
+            }
+            Some(_) => {}
+            None => {
+                out.without("default");
+            }
+        }
         out.takes_all(s).gives_all(s);
         out
     }
@@ -137,6 +150,12 @@ fn texts_of<'s>(s: &StepIn<'s>) -> Vec<&'s str> {
     all
 }
 
+/// The inputs that the texts have.
+fn inputs<'s>(s: &StepIn<'s>) -> Vec<&'s Port> {
+    let named: Vec<String> = texts_of(s).iter().flat_map(|text| placeholders(text)).collect();
+    s.step.signature.inputs.iter().filter(|port| named.contains(&port.name)).collect()
+}
+
 fn placeholders(text: &str) -> Vec<String> {
     texts::variables(text).map(|all| all.into_iter().map(|read| read.name).collect()).unwrap_or_default()
 }
@@ -149,6 +168,14 @@ fn outputs(s: &StepIn<'_>, out: &mut NodeOut) {
         out.gives("output", title);
         return;
     }
+    fields(s, out);
+    if is_the_reply(s) {
+        out.unsays("fields");
+    }
+}
+
+/// The values of a form, each an output.
+pub(super) fn fields(s: &StepIn<'_>, out: &mut NodeOut) {
     for entry in s.entries("fields") {
         out.gives(&entry.key, &entry.key);
         let Some(port) = s.step.signature.output(&entry.key) else { continue };
@@ -159,14 +186,15 @@ fn outputs(s: &StepIn<'_>, out: &mut NodeOut) {
     }
     // Reading makes the same form of plain types; what else a form says stands under our own key.
     let plain = |entry: &Entry| is_plain(&entry.value) && !entry.key.contains(FORBIDDEN);
-    if s.entries("fields").iter().all(plain) && !is_one_text(s) {
+    if s.entries("fields").iter().all(plain) {
         out.says("fields");
     }
 }
 
 /// Whether the outputs would be read as the reply itself.
-fn is_one_text(s: &StepIn<'_>) -> bool {
-    matches!(s.step.signature.outputs.as_slice(), [only] if only.value_type == flowrun_core::types::Type::string())
+fn is_the_reply(s: &StepIn<'_>) -> bool {
+    let whole = |of: &Type| *of == Type::string() || matches!(of.kind, Kind::Object(_));
+    matches!(s.step.signature.outputs.as_slice(), [only] if whole(&only.value_type))
 }
 
 /// Whether a field of a form is a word, a list of words, or such a type with a description.
