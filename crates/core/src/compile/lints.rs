@@ -11,6 +11,9 @@ use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::signature::Port;
 use crate::types::Kind;
 
+/// How many producers a warning names, so that what is said of a flow does not grow faster than the flow.
+const MOST_LISTED: usize = 8;
+
 /// Warns of inputs that a step feeds to itself, and of those that one of several steps gives.
 pub(super) fn check(steps: &[Decoded<'_>], graph: &Graph, wired: &Wired, found: &mut Diagnostics) {
     let mut onward = None;
@@ -56,12 +59,17 @@ fn has_several_producers(
         return;
     }
     let (name, input) = (&steps[n].spec.name, &port.name);
-    let from = nearest.producers.iter();
+    let from = nearest.producers.iter().take(MOST_LISTED);
     let from: Vec<String> =
         from.map(|(s, o)| format!("{}.{}", steps[*s].spec.name.value, steps[*s].outputs[*o])).collect();
-    let message = format!("`{}` takes `{input}` from whichever ran last: {}", name.value, listed(&from));
+    let (more, and_so_on) = match nearest.producers.len() - from.len() {
+        0 => (String::new(), ""),
+        more => (format!(" and {more} more"), ", …"),
+    };
+    let message = format!("`{}` takes `{input}` from whichever ran last: {}{more}", name.value, listed(&from));
     let warning = Diagnostic::warning(codes::SEVERAL_PRODUCERS, message, place(&name.span, &steps[n].spec.span));
-    found.push(warning.help(format!("say that it is meant: `with: {{ {input}: [{}] }}`", from.join(", "))));
+    let from = from.join(", ");
+    found.push(warning.help(format!("say that it is meant: `with: {{ {input}: [{from}{and_so_on}] }}`")));
 }
 
 /// The ways through the flow without its retries. What many read is looked at once.
