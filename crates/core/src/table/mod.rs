@@ -27,10 +27,6 @@ pub const SOURCE_ROWS: &str = "source_rows";
 /// The batch size that sources aim at, in rows.
 pub const BATCH_ROWS: usize = 4096;
 
-/// The batch size of sources that make their rows while they are read. Items of a map wait for one another while a batch is
-/// made: with many rows at once so long that all calls in flight are answered meanwhile, and a core has nothing to do.
-pub const MADE_ROWS: usize = 512;
-
 const HIDDEN: &str = "flowrun.hidden";
 const TYPE: &str = "flowrun.type";
 

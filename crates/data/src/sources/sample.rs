@@ -10,7 +10,7 @@ use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave_record_batch;
 use arrow_select::take::take_record_batch;
 use flowrun_core::seed::Key;
-use flowrun_core::table::{BATCH_ROWS, Batches, MADE_ROWS, Table, TableError, TableSource, is_hidden};
+use flowrun_core::table::{BATCH_ROWS, Batches, Table, TableError, TableSource, is_hidden};
 
 use crate::batch::{arrow, index};
 use crate::parts::{Parts, seekable};
@@ -166,7 +166,7 @@ impl Gathered {
     /// The next batch, and none at the end.
     fn batch(&mut self) -> Option<Result<RecordBatch, TableError>> {
         let places = &self.places[self.given..];
-        let places = &places[..places.len().min(MADE_ROWS)];
+        let places = &places[..places.len().min(BATCH_ROWS)];
         self.given += places.len();
         let pieces: Vec<_> = self.pieces.iter().collect();
         (!places.is_empty()).then(|| interleave_record_batch(&pieces, places).map_err(|e| arrow(&e)))

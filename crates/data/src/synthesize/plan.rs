@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use flowrun_core::seed::Key;
-use flowrun_core::table::{Batches, MADE_ROWS, Table, TableError, TableSource, field};
+use flowrun_core::table::{BATCH_ROWS, Batches, Table, TableError, TableSource, field};
 use indexmap::IndexMap;
 
 use super::check::{order, reads};
@@ -150,7 +150,7 @@ fn ranges(rows: Range<u64>) -> impl Iterator<Item = Range<u64>> + Send {
     let mut next = rows.start;
     std::iter::from_fn(move || {
         let start = next;
-        next = rows.end.min(start.saturating_add(MADE_ROWS as u64));
+        next = rows.end.min(start.saturating_add(BATCH_ROWS as u64));
         (start < rows.end).then_some(start..next)
     })
 }
