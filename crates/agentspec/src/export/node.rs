@@ -184,6 +184,16 @@ impl NodeOut {
         self
     }
 
+    /// The `default` of a step whose node at `WayFlow` gives an empty text where nothing is found.
+    pub(crate) fn empty_default(&mut self, s: &StepIn<'_>) -> &mut Self {
+        // Null is a default too, which `key` would leave out.
+        match s.spec.config.get("default").map(|node| &node.kind) {
+            Some(NodeKind::String(text)) if text.is_empty() => self.says("default"),
+            Some(_) => self,
+            None => self.without("default"),
+        }
+    }
+
     /// Says that a key stands in the fields only in part.
     pub(crate) fn unsays(&mut self, key: &str) {
         self.said.retain(|said| *said != key);

@@ -115,17 +115,7 @@ impl Exporter<'_> {
                 out.dead_branch("default").without("otherwise");
             }
         }
-        // A node of `WayFlow` gives an empty text where no choice is clear.
-        match s.text("default") {
-            Some("") => {
-                out.says("default");
-            }
-            Some(_) => {}
-            None => {
-                out.without("default");
-            }
-        }
-        out.takes_all(s).gives_all(s);
+        out.empty_default(s).takes_all(s).gives_all(s);
         out
     }
 }

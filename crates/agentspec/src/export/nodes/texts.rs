@@ -1,7 +1,6 @@
 //! Steps that make and take texts and values, and those of variables.
 
 use flowrun_core::flow::Flow;
-use flowrun_core::node::NodeKind;
 use serde_json::{Map, Value as Json, json};
 
 use crate::export::node::{NodeOut, StepIn};
@@ -51,17 +50,8 @@ pub(super) fn regex(s: &StepIn<'_>) -> NodeOut {
     }
     let all = s.flag("all", false);
     out.field("return_first_match_only", !all).says("pattern").says("flags").says("match").says("all");
-    let default = s.spec.config.get("default").map(|node| &node.kind);
-    match default {
-        _ if all => {}
-        // A node of `WayFlow` gives an empty text where nothing is found.
-        Some(NodeKind::String(text)) if text.is_empty() => {
-            out.says("default");
-        }
-        Some(_) => {}
-        None => {
-            out.without("default");
-        }
+    if !all {
+        out.empty_default(s);
     }
     out.takes_all(s).gives_all(s);
     out
