@@ -87,8 +87,10 @@ pub(super) fn killed(mock: &Mock) -> Sandbox {
 
 /// What was said, without the id of the run and the times.
 fn said(sandbox: &Sandbox, ran: &Ran) -> String {
-    let ages =
-        regex::Regex::new(r"\d+ (s|min) ago|\d+ of 40|\d+ (finished item|effect)s|\d+(\.\d)? (bytes|kB)").unwrap();
+    let ages = regex::Regex::new(
+        r"\d+ (s|min) ago|\d+ of 40|\d+ (finished item|effect|call|token)s|\d+(\.\d)? (bytes|kB)",
+    )
+    .unwrap();
     let text = sandbox.scrub(&format!("{}{}", ran.stdout, ran.stderr)).replace(&id_of(sandbox), "ID");
     ages.replace_all(&text, "N").into_owned()
 }
@@ -217,12 +219,13 @@ fn runs_are_listed_shown_compacted_and_removed() {
     let sandbox = killed(&mock);
     // The columns are as wide as their numbers are long.
     let listed = said(&sandbox, &sandbox.must_run(["runs"]));
-    assert_eq!(listed.split_whitespace().collect::<Vec<_>>().join(" "), "ID killed N items – N ask");
+    assert_eq!(listed.split_whitespace().collect::<Vec<_>>().join(" "), "ID killed N items N, N N ask");
     assert_snapshot!(said(&sandbox, &sandbox.must_run(["show"])), @r#"
     ask  run ID  seed 0  killed N
       flow     flow.yaml
       input    rows = 40
       model    writer: openai gpt-4o-mini at 127.0.0.1:PORT
+      used     N, N
       questions  40 rows × 1 column
       each       N items   not ended
                    write  N

@@ -96,3 +96,85 @@ steps:
     let said = sandbox.must_run(["flow.yaml", "--no-journal", "--model", "openai:another"]).stderr;
     assert!(said.contains("cost –"), "{said}");
 }
+
+/// What is told of the only run while nothing has said how it ended.
+fn listed(sandbox: &Sandbox) -> Value {
+    let runs: Value = serde_json::from_str(&sandbox.must_run(["runs", "--json"]).stdout).unwrap();
+    runs[0].clone()
+}
+
+#[test]
+fn what_a_run_has_cost_so_far_is_told_without_an_end() {
+    let mock = Mock::start(slow(20.0));
+    let sandbox = Sandbox::new().models(&mock);
+    sandbox.write("flow.yaml", priced(PRICE));
+    let child = started(&sandbox, &["flow.yaml"], 12);
+    let running = listed(&sandbox);
+    kill(child);
+    let killed = listed(&sandbox);
+    assert_eq!((&running["status"], &killed["status"]), (&json!("running"), &json!("killed")));
+    for (told_of, least) in [(&running, 4), (&killed, running["usage"]["calls"].as_u64().unwrap())] {
+        let calls = told_of["usage"]["calls"].as_u64().unwrap();
+        assert!((least..40).contains(&calls), "{told_of}");
+        assert_eq!((&told_of["usage"]["priced"], &told_of["cost"]), (&json!(calls), &json!(due(told_of))));
+    }
+    for said in [sandbox.must_run(["runs"]).stdout, sandbox.must_run(["show"]).stdout] {
+        assert!(
+            said.contains(&format!("{} calls, ", killed["usage"]["calls"])) && said.contains(", $0.00"),
+            "{said}"
+        );
+    }
+    // Of a call in flight nothing is known, and it is made again: what was told is part of what the whole costs.
+    let answered = mock.counters().completed;
+    let resumed = told(&sandbox, &["resume"]);
+    assert_eq!(resumed["usage"]["calls"], 40);
+    assert!(resumed["cost"].as_f64() > killed["cost"].as_f64(), "{killed}");
+    assert!(answered - killed["usage"]["calls"].as_u64().unwrap() <= 4, "{answered}: {killed}");
+}
+
+/// A text is looked for before anything else and once more in each item, then the item takes its time.
+const NEAR: &str = "
+flow: near
+models:
+  e: { provider: openai, model: small, price: { input: 0.02, output: 0 } }
+  writer: { provider: auto, model: gpt-4o-mini, price: { input: 0.15, output: 0.6 } }
+steps:
+  notes: { type: read_table, path: notes.csv }
+  first: { type: search, model: e, column: text, k: 1, with: { table: notes.table, query: { value: a green car } } }
+  rows: { type: synthesize, rows: 30, columns: { id: { sample: sequence } } }
+  each: { type: map, flow: one, over: { row: rows.table }, with: { notes: notes.table }, parallel: 3 }
+outputs: { found: first.scores }
+flows:
+  one:
+    inputs: { row: object, notes: table }
+    steps:
+      ask: { type: template, template: \"house {{ row.id }}\", output: query }
+      near: { type: search, model: e, column: text, k: 1, with: { table: inputs.notes } }
+      write: { type: prompt, model: writer, template: \"Question {{ row.id }}: {{ scores }}\", output: answer }
+    outputs: { answer: write.answer }
+";
+
+#[test]
+fn vectors_have_their_price_also_after_a_kill() {
+    let mock = Mock::start(slow(20.0));
+    let sandbox = Sandbox::new().models(&mock);
+    sandbox.write("notes.csv", "text\nred house\nblue car\nred car\n");
+    sandbox.write("flow.yaml", NEAR);
+    let whole = told(&sandbox, &["flow.yaml", "--no-journal"]);
+    // The notes, one question at the top and one for each item; and 30 texts.
+    let usage = &whole["usage"];
+    assert_eq!(
+        (&usage["calls"], &usage["priced"], &usage["unpriced"]),
+        (&json!(62), &json!(62), &Value::Null),
+        "{usage}"
+    );
+    let asked = mock.counters().completed;
+
+    kill(started(&sandbox, &["flow.yaml"], 40));
+    let killed = listed(&sandbox);
+    let resumed = told(&sandbox, &["resume"]);
+    assert_eq!((&resumed["usage"], &resumed["cost"]), (&whole["usage"], &whole["cost"]));
+    assert!(resumed["cost"].as_f64() > killed["cost"].as_f64() && killed["cost"].as_f64() > Some(0.0), "{killed}");
+    // Three items ran when it was killed.
+    assert!(mock.counters().completed - 2 * asked <= 3);
+}

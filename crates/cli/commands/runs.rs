@@ -1,6 +1,7 @@
 //! `flowrun runs`, `show`, `compact` and `rm`: what is kept on disk.
 
 mod show;
+mod used;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
@@ -8,15 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowrun_core::diagnostics::nearest;
-use flowrun_core::events::Usage;
 use flowrun_core::journal::begun_call;
 use flowrun_journal::{Found, Held, JournalError, Record, RunFolder, Status, costs, runs_in, scan};
 use serde_json::{Value, json};
 pub(super) use show::show;
+use used::{usage_of, used_in_words};
 
 use super::{Stop, print_out};
 use crate::render::{Screen, plural, thousands};
-use crate::report::cost_in_words;
 
 /// The folder of all runs, below the working folder.
 pub(super) const RUNS: &str = ".flowrun/runs";
@@ -197,7 +197,7 @@ pub(super) fn list(as_json: bool) -> Result<(), Stop> {
             Ok((flow, rows)) => (items_in_words(&rows), failed_in_words(&rows), flow),
             Err(problem) => ("?".to_owned(), String::new(), problem),
         };
-        let used = used_in_words(&usage_of(found).unwrap_or_default());
+        let used = usage_of(found).map_or_else(|_| "?".to_owned(), |usage| used_in_words(&usage));
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{id:<6} {status:<9} {items:>24}  {failed:<14} {used:>28}  {age:>12}  {flow}");
     }
@@ -226,25 +226,6 @@ fn items_in_words(rows: &Rows) -> String {
     }
 }
 
-/// What a run has used, as far as it has said so: a process that is gone without a word has not.
-fn usage_of(found: &Found) -> Option<Usage> {
-    found.state.as_ref().and_then(|state| serde_json::from_value(state.usage.clone()).ok())
-}
-
-/// For a person: calls, tokens, and what they cost where that is known.
-fn used_in_words(usage: &Usage) -> String {
-    let tokens = usage.input_tokens + usage.output_tokens;
-    let parts = [
-        (usage.calls > 0).then(|| plural(usage.calls, "call")),
-        (tokens > 0).then(|| plural(tokens, "token")),
-        (usage.priced > 0).then(|| cost_in_words(usage)),
-    ];
-    match parts.into_iter().flatten().collect::<Vec<_>>().join(", ") {
-        nothing if nothing.is_empty() => "–".to_owned(),
-        used => used,
-    }
-}
-
 fn failed_in_words(rows: &Rows) -> String {
     match totals(rows) {
         (.., 0) => String::new(),
@@ -266,6 +247,7 @@ fn described(found: &Found) -> Value {
         let rejected: u64 = rows.maps.values().map(|map| map.rejected).sum();
         json!({"asked": asked, "done": done, "failed": failed, "rejected": rejected})
     });
+    let usage = usage_of(found).ok();
     json!({
         "run": found.id,
         "flow": found.run.as_ref().ok().map(|run| &run.flow.name),
@@ -275,8 +257,8 @@ fn described(found: &Found) -> Value {
         "problem": counted.err(),
         "items": items,
         "seconds_ago": found.age.as_secs(),
-        "usage": found.state.as_ref().map(|state| &state.usage),
-        "cost": usage_of(found).and_then(|usage| usage.dollars()),
+        "usage": usage,
+        "cost": usage.and_then(|usage| usage.dollars()),
     })
 }
 

@@ -9,7 +9,7 @@ use flowrun_core::journal::FILE_EFFECT;
 
 use crate::folder::items_from;
 use crate::index::{Index, Place, Record, line_at, scan_places};
-use crate::journal::{VALUES, costs, is_of};
+use crate::journal::{VALUES, is_of};
 use crate::line::Line;
 use crate::{FORMAT, JOURNAL_FILE, JournalError};
 
@@ -59,7 +59,7 @@ pub fn fork(from: &Path, to: &Path, keep: &[String], effects_only: bool) -> Resu
             Record::Begun { visit, .. } | Record::Ended { visit, .. } => (*visit, None),
         };
         // A file that later visits read may be another one by now.
-        if (address.starts_with('!') && costs(address)) || keep.contains(top(address)) {
+        if (address.starts_with('!') && !is_of(address, FILE_EFFECT)) || keep.contains(top(address)) {
             kept.push((place, large.map(str::to_owned)));
         }
     })?;

@@ -255,22 +255,23 @@ impl FileJournal {
         let line = decode(&bytes).map_err(changed)?;
         match (line.value, line.large) {
             (Some(value), _) => Ok(value.get().to_owned()),
-            (None, Some(digest)) => self.read_large(&digest),
+            (None, Some(digest)) => read_large(&self.path.with_file_name(VALUES), &digest),
             (None, None) => Err(changed("it keeps nothing".to_owned())),
         }
     }
+}
 
-    fn read_large(&self, digest: &str) -> Result<String, JournalError> {
-        let path = self.path.with_file_name(VALUES).join(digest);
-        if !path.is_file() {
-            return Err(JournalError::Missing(path));
-        }
-        let text = std::fs::read_to_string(&path).map_err(JournalError::io(&path, "read"))?;
-        if blake3::hash(text.as_bytes()).to_hex().as_str() != digest {
-            return Err(JournalError::Changed { path, why: "its digest does not fit".to_owned() });
-        }
-        Ok(text)
+/// A value that stands in a file of its own, in this folder of a run's.
+pub(crate) fn read_large(values: &Path, digest: &str) -> Result<String, JournalError> {
+    let path = values.join(digest);
+    if !path.is_file() {
+        return Err(JournalError::Missing(path));
     }
+    let text = std::fs::read_to_string(&path).map_err(JournalError::io(&path, "read"))?;
+    if blake3::hash(text.as_bytes()).to_hex().as_str() != digest {
+        return Err(JournalError::Changed { path, why: "its digest does not fit".to_owned() });
+    }
+    Ok(text)
 }
 
 impl Journal for FileJournal {
@@ -318,9 +319,9 @@ impl Journal for FileJournal {
 }
 
 /// Whether an effect cost something, so that it would be a loss: a call, an answer; not a file that was looked at, nor the
-/// note that a call began.
+/// note that a call began, nor what the whole run remembers, of which the visit that paid for it has a note.
 pub fn costs(key: &str) -> bool {
-    !is_of(key, FILE_EFFECT) && !is_of(key, WAIT_EFFECT) && begun_call(key).is_none()
+    !key.starts_with('!') && !is_of(key, FILE_EFFECT) && !is_of(key, WAIT_EFFECT) && begun_call(key).is_none()
 }
 
 /// Whether the name of an effect is this one, or one of several below it.

@@ -11,6 +11,7 @@ mod compact;
 mod failed;
 mod folder;
 mod fork;
+mod held;
 mod index;
 mod journal;
 mod line;
@@ -21,6 +22,7 @@ pub use compact::compact;
 pub use failed::each_failed;
 pub use folder::{Failure, FlowRecord, Forked, Found, RunFile, RunFolder, RunState, Status, prune, runs_in};
 pub use fork::{fork, is_compacted, visits};
+pub use held::{Kept, each_held};
 pub use index::{Record, StepEnd, scan};
 pub use journal::{FileJournal, Held, OpenOptions, costs};
 

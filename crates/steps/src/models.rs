@@ -2,8 +2,9 @@
 
 use flowrun_core::error::StepError;
 use flowrun_core::events::Usage;
-use flowrun_core::execute::{Asked, StepCx};
+use flowrun_core::execute::{Asked, StepCx, Used};
 use flowrun_llm::{BoundModel, ChatRequest, Compared, ModelError, Prepared, Reply};
+use serde::Deserialize;
 
 use crate::search::Vectors;
 
@@ -80,6 +81,21 @@ impl<'m> Question<'m> {
 
 pub(crate) fn described(model: &BoundModel) -> String {
     format!("`{}`, {}", model.name(), model.describe())
+}
+
+/// What a call used, by what a journal keeps of it; none where that is of something else.
+pub fn usage_kept(outcome: &str) -> Option<Usage> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Kept {
+        Answered { value: Reply },
+        Noted(Used),
+    }
+
+    Some(match serde_json::from_str(outcome).ok()? {
+        Kept::Answered { value } => usage_of(&value),
+        Kept::Noted(Used { used }) => used,
+    })
 }
 
 fn usage_of(reply: &Reply) -> Usage {

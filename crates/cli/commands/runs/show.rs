@@ -7,7 +7,8 @@ use flowrun_core::error::StepError;
 use flowrun_core::journal::ItemRecord;
 use flowrun_journal::{Found, Record, Status, StepEnd, costs, scan};
 
-use super::{End, Ends, age_in_words, locate, stopped, usage_of, used_in_words};
+use super::used::{usage_of, used_in_words};
+use super::{End, Ends, age_in_words, locate, stopped};
 use crate::commands::run::given_again;
 use crate::commands::{Stop, print_out};
 use crate::render::{plural, thousands};
@@ -46,7 +47,8 @@ fn overview(found: &Found) -> Result<String, Stop> {
     for (name, answers) in &run.models {
         let _ = writeln!(text, "  model    {name}: {answers}");
     }
-    if let Some(usage) = usage_of(found).filter(|usage| usage.calls > 0) {
+    let usage = usage_of(found).map_err(stopped)?;
+    if usage.calls > 0 {
         let _ = writeln!(text, "  used     {}", used_in_words(&usage));
     }
     let visits = visits_of(found)?;
@@ -94,7 +96,7 @@ fn visits_of(found: &Found) -> Result<Vec<Visit>, Stop> {
     let mut turn = 0;
     let read = scan(&found.path, |record| {
         let address = match &record {
-            Record::Effect { key, .. } if key.starts_with('!') || !costs(key) => return,
+            Record::Effect { key, .. } if !costs(key) => return,
             Record::Effect { key, .. } => key.rsplit_once('!').map_or(*key, |(address, _)| address),
             Record::Item { map, .. } | Record::Map { map, .. } => map,
             Record::Begun { visit, .. } | Record::Ended { visit, .. } => visit,

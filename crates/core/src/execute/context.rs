@@ -17,7 +17,7 @@ use crate::cast::cast;
 use crate::error::StepError;
 use crate::events::{Event, Usage};
 use crate::flow::{Flow, FlowProvider, FlowStep, ProviderSource};
-use crate::journal::{Journal, run_key};
+use crate::journal::Journal;
 use crate::ports::Ports;
 use crate::secrets::Secrets;
 use crate::seed::Key;
@@ -80,12 +80,12 @@ fn digest_of(request: &impl Serialize, secrets: &Secrets) -> Result<String, Step
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
-fn unreadable(error: serde_json::Error) -> StepError {
+pub(super) fn unreadable(error: serde_json::Error) -> StepError {
     StepError::new("journal.record", format!("a record cannot be read: {error}"))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
-fn not_kept(error: serde_json::Error) -> StepError {
+pub(super) fn not_kept(error: serde_json::Error) -> StepError {
     StepError::new("journal.record", format!("an outcome cannot be kept: {error}"))
 }
 
@@ -230,28 +230,6 @@ impl<'a> StepCx<'a> {
     /// The place of a datastore among the document's datastores.
     pub fn datastore(&self, name: &str) -> Option<usize> {
         self.step.datastores.get(name).copied()
-    }
-
-    /// What [`StepCx::remember`] kept under a key, by whatever step of the run.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub fn recall<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StepError> {
-        let Some(kept) = self.run.journal.effect(&run_key(key))? else { return Ok(None) };
-        serde_json::from_str(&kept)
-            .map(Some)
-            .map_err(|e| StepError::new("journal.record", format!("a record cannot be read: {e}")))
-    }
-
-    /// Keeps what was paid for and is the same wherever in the run it is asked for, such as the vector of a text. The
-    /// key says all that it depends on.
-    ///
-    /// # Errors
-    /// When it cannot be kept; the run ends.
-    pub fn remember<T: Serialize>(&self, key: &str, outcome: &T) -> Result<(), StepError> {
-        let kept = serde_json::to_string(outcome)
-            .map_err(|e| StepError::new("journal.record", format!("an outcome cannot be kept: {e}")))?;
-        self.run.journal.keep_effect(run_key(key), kept)
     }
 
     /// The value behind a `{ from: … }` of the configuration.

@@ -91,7 +91,7 @@ impl Meter {
     }
 
     /// Counts calls that were not asked for here, because an earlier process made them.
-    fn count_calls(self: &Arc<Self>, calls: u64) {
+    pub(super) fn count_calls(self: &Arc<Self>, calls: u64) {
         for meter in self.all() {
             meter.calls.fetch_add(calls, Ordering::SeqCst);
         }

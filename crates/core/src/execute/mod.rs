@@ -7,6 +7,7 @@ mod frame;
 mod items;
 mod limits;
 pub mod panics;
+mod remembered;
 mod shelf;
 mod talk;
 mod tools;
@@ -38,6 +39,7 @@ pub use context::{Asked, FlowEnd, FlowRun, StepCx};
 pub use early::{StopAfter, Target};
 pub use items::{ItemPlan, OnItemError};
 pub use limits::Interrupt;
+pub use remembered::Used;
 pub use shelf::{Changes, Fork, Kept};
 pub use tools::{ToolAnswer, ToolCx, Unfinished};
 

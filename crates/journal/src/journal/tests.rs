@@ -189,3 +189,14 @@ fn a_durable_journal_waits_for_the_disk() {
     assert!(journal.settled(false).is_none());
     runtime.block_on(journal.settled(true).unwrap()).unwrap();
 }
+
+#[test]
+fn what_a_run_remembers_is_counted_by_the_note_of_the_visit_that_paid_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = FileJournal::create(folder.path(), OpenOptions::default()).unwrap();
+    for key in ["!vector/small/abc", "!vector/small/def", "!file/notes.csv", "near#1!documents/0", "ask#1!reply"] {
+        keep(&journal, key);
+    }
+    drop(journal);
+    assert_eq!(reopened(folder.path()).held(), Held { calls: 2, ..Held::default() });
+}

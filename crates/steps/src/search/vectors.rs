@@ -34,7 +34,7 @@ impl Vectors {
     ) -> Result<Vec<Vector>, StepError> {
         // One at a time: steps in many items want the vectors of the same documents at the same moment.
         let turn = self.turn.lock().await;
-        let found = self.of(cx, model, texts).await;
+        let found = self.of(cx, model, "documents", texts).await;
         drop(turn);
         found
     }
@@ -46,32 +46,37 @@ impl Vectors {
         model: &BoundModel,
         text: &str,
     ) -> Result<Vector, StepError> {
-        let found = self.of(cx, model, &[text.into()]).await?;
+        let found = self.of(cx, model, "question", &[text.into()]).await?;
         found.into_iter().next().ok_or_else(|| StepError::new("search.vectors", "a text got no vector"))
     }
 
-    async fn of(&self, cx: &StepCx<'_>, model: &BoundModel, texts: &[Arc<str>]) -> Result<Vec<Vector>, StepError> {
+    /// `what` names the texts among those of the visit: what it paid for them is noted under that name.
+    async fn of(
+        &self,
+        cx: &StepCx<'_>,
+        model: &BoundModel,
+        what: &str,
+        texts: &[Arc<str>],
+    ) -> Result<Vec<Vector>, StepError> {
+        let note = |number: usize| format!("{what}/{number}");
+        let mut noted = 0;
+        while cx.recall_usage(&note(noted))? {
+            noted += 1;
+        }
         let keys: Vec<String> = texts.iter().map(|text| key(model, text)).collect();
-        let (mut missing, mut seen, mut recalled) = (Vec::new(), HashSet::new(), false);
+        let (mut missing, mut seen) = (Vec::new(), HashSet::new());
         for (text, key) in texts.iter().zip(&keys) {
             if self.known(key).is_some() || !seen.insert(key) {
                 continue;
             }
             match cx.recall::<Vec<f32>>(key)? {
-                Some(kept) => {
-                    self.learn(key, &kept);
-                    recalled = true;
-                }
+                Some(kept) => self.learn(key, &kept),
                 None => missing.push((key, text)),
             }
         }
-        if recalled {
-            // An earlier process asked for them, and what it used for that stands nowhere.
-            cx.add_usage(Usage { uncounted: 1, unpriced: 1, ..Usage::default() });
-        }
-        for batch in missing.chunks(BATCH) {
+        for (number, batch) in (noted..).zip(missing.chunks(BATCH)) {
             let texts: Vec<String> = batch.iter().map(|(_, text)| text.to_string()).collect();
-            let vectors = ask(cx, model, texts).await?;
+            let vectors = ask(cx, model, &note(number), texts).await?;
             for ((key, text), vector) in batch.iter().zip(vectors) {
                 // The key of a text is its digest, on which values of a secret could be tried.
                 if !model.is_offline() && !cx.holds_secret(text) {
@@ -103,7 +108,12 @@ fn key(model: &BoundModel, text: &str) -> String {
     format!("vector/{who}/{}", blake3::hash(text.as_bytes()).to_hex())
 }
 
-async fn ask(cx: &StepCx<'_>, model: &BoundModel, texts: Vec<String>) -> Result<Vec<Vec<f32>>, StepError> {
+async fn ask(
+    cx: &StepCx<'_>,
+    model: &BoundModel,
+    note: &str,
+    texts: Vec<String>,
+) -> Result<Vec<Vec<f32>>, StepError> {
     let mut hasher = blake3::Hasher::new_derive_key("flowrun 2026 embedding identity");
     for text in &texts {
         hasher.update(blake3::hash(text.as_bytes()).as_bytes());
@@ -123,7 +133,7 @@ async fn ask(cx: &StepCx<'_>, model: &BoundModel, texts: Vec<String>) -> Result<
             uncounted: u64::from(!counted),
             ..Usage::default()
         };
-        cx.add_usage(usage.costing(embedded.cost));
+        cx.note_usage(note, usage.costing(embedded.cost)).await?;
     }
     Ok(embedded.vectors)
 }
