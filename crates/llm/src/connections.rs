@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::client::proxy::matcher::Intercept;
 use reqwest::{Body, Url};
+use tokio::time::{Instant as Deadline, Sleep, sleep_until};
 
 use crate::connect::{self, AnyError, Connector, Stream};
 
@@ -63,6 +64,8 @@ pub(crate) enum End {
 
 /// Why nothing came back.
 pub(crate) enum Failed {
+    /// It took longer than it may.
+    OutOfTime,
     /// There is no connection.
     ToConnect(AnyError),
     /// It broke.
@@ -79,13 +82,23 @@ impl Connections {
         Ok(Self { connector, server, host, forwarder, idle: Mutex::default() })
     }
 
-    /// Sends a message to this server and reads the reply: of a good one at most so many bytes, of another one so many.
-    pub(crate) async fn exchange(&self, request: Request<Body>, most: (usize, usize)) -> Result<Received, Failed> {
+    /// Sends a message to this server and reads the reply, within this time: of a good one at most so many bytes, of another
+    /// one so many.
+    pub(crate) async fn exchange(
+        &self,
+        request: Request<Body>,
+        most: (usize, usize),
+        time: Duration,
+    ) -> Result<Received, Failed> {
+        let until = Deadline::now() + time;
         let mut connection = match self.take() {
             Some(connection) => connection,
-            None => self.open().await.map_err(Failed::ToConnect)?,
+            None => match tokio::time::timeout_at(until, self.open(until)).await {
+                Ok(opened) => opened.map_err(Failed::ToConnect)?,
+                Err(_) => return Err(Failed::OutOfTime),
+            },
         };
-        let received = connection.exchange(request, most).await.map_err(Failed::ToExchange)?;
+        let received = connection.exchange(request, most, until).await?;
         if connection.sender.is_ready() || connection.is_open() {
             self.put_back(connection);
         }
@@ -148,11 +161,12 @@ impl Connections {
         drop(forgotten);
     }
 
-    async fn open(&self) -> Result<Box<Connection>, AnyError> {
+    async fn open(&self, until: Deadline) -> Result<Box<Connection>, AnyError> {
         let stream = self.connector.connect(&self.server).await?;
         let (sender, driver) = http1::Builder::new().handshake(stream).await?;
         let relay = Arc::new(Relay::default());
-        Ok(Box::new(Connection { sender, driver, waker: Waker::from(Arc::clone(&relay)), relay }))
+        let (waker, alarm) = (Waker::from(Arc::clone(&relay)), Box::pin(sleep_until(until)));
+        Ok(Box::new(Connection { sender, driver, relay, waker, alarm }))
     }
 }
 
@@ -163,6 +177,9 @@ struct Connection {
     relay: Arc<Relay>,
     /// Wakes the relay.
     waker: Waker,
+    /// Goes off when the exchange takes too long. Put off from one exchange to the next, which costs nothing, where a timer
+    /// for each would be put into the list of all timers and taken out again under their lock.
+    alarm: Pin<Box<Sleep>>,
 }
 
 impl Connection {
@@ -172,17 +189,24 @@ impl Connection {
         driven.is_pending() && self.sender.is_ready()
     }
 
-    async fn exchange(&mut self, request: Request<Body>, most: (usize, usize)) -> Result<Received, AnyError> {
-        let Self { sender, driver, relay, waker } = self;
+    async fn exchange(
+        &mut self,
+        request: Request<Body>,
+        most: (usize, usize),
+        until: Deadline,
+    ) -> Result<Received, Failed> {
+        let Self { sender, driver, relay, waker, alarm } = self;
+        alarm.as_mut().reset(until);
         let mut receiving = pin!(receive(sender.send_request(request), most));
         let mut step = |cx: &mut Context<'_>| {
             let driven = Pin::new(&mut *driver).poll(cx);
             match (receiving.as_mut().poll(cx), driven) {
-                (Poll::Ready(received), _) => Poll::Ready(received),
-                (Poll::Pending, Poll::Pending) => Poll::Pending,
-                (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error.into())),
+                (Poll::Ready(received), _) => Poll::Ready(received.map_err(Failed::ToExchange)),
+                (Poll::Pending, Poll::Pending) => alarm.as_mut().poll(cx).map(|()| Err(Failed::OutOfTime)),
+                (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(Failed::ToExchange(error.into()))),
                 (Poll::Pending, Poll::Ready(Ok(()))) => {
-                    Poll::Ready(Err("it was closed before the reply was complete".into()))
+                    let why = "it was closed before the reply was complete";
+                    Poll::Ready(Err(Failed::ToExchange(why.into())))
                 }
             }
         };

@@ -23,7 +23,8 @@ use crate::{
 
 /// A model behind an OpenAI-compatible endpoint, ready to be called.
 pub struct OpenAiModel {
-    client: Client<Endpoint>,
+    /// Copied for each call, so what it knows stands behind a pointer.
+    client: Client<Arc<dyn Config>>,
     service: OneTry,
     model: String,
     settings: Settings,
@@ -51,7 +52,7 @@ impl OpenAiModel {
         let service = OneTry::new(http, base_url, host.clone(), key.clone(), config.timeout)?;
         // An address without a path is written with a slash at its end.
         let base = base_url.as_str().trim_end_matches('/').to_owned();
-        let endpoint = Endpoint { no_key: SecretString::default() };
+        let endpoint: Arc<dyn Config> = Arc::new(Endpoint { no_key: SecretString::default() });
         Ok(Self {
             client: Client::build(http.requests().clone(), endpoint).with_http_service(service.clone()),
             service,
@@ -136,7 +137,7 @@ impl Prepared<'_> {
     ///
     /// # Errors
     /// That of the last try.
-    pub async fn send(self) -> Result<Reply, ModelError> {
+    pub async fn send(&self) -> Result<Reply, ModelError> {
         let mut tries = 1;
         loop {
             match self.one_try().await {
@@ -179,7 +180,6 @@ impl fmt::Debug for OpenAiModel {
 }
 
 /// An endpoint as the client library sees it. It never sees the key, nor the address: [`OneTry`] knows both.
-#[derive(Clone)]
 struct Endpoint {
     no_key: SecretString,
 }

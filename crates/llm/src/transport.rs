@@ -4,7 +4,7 @@
 //! a reply. This service makes one try and turns what went wrong into a [`ModelError`] with all of it.
 
 use std::collections::HashMap;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -191,12 +191,10 @@ impl Exchange {
             None => self.made(factory.build().await?)?,
         };
         let request = Request::from_parts(head, body);
-        // Pinned here, and not moved into what limits its time: it is large.
-        let exchange = pin!(self.connections.exchange(request, (LARGEST_REPLY, LARGEST_FAILURE)));
-        match tokio::time::timeout(self.timeout, exchange).await {
-            Ok(Ok(received)) => self.reply(received, url),
-            Ok(Err(failed)) => Err(self.failed(failed).into()),
-            Err(_) => Err(ModelError::out_of_time(&self.host).into()),
+        let received = self.connections.exchange(request, (LARGEST_REPLY, LARGEST_FAILURE), self.timeout).await;
+        match received {
+            Ok(received) => self.reply(received, url),
+            Err(failed) => Err(self.failed(failed).into()),
         }
     }
 
@@ -251,6 +249,7 @@ impl Exchange {
 
     fn failed(&self, failed: Failed) -> ModelError {
         match failed {
+            Failed::OutOfTime => ModelError::out_of_time(&self.host),
             Failed::ToConnect(error) => ModelError::unconnected(&self.host, &*error),
             Failed::ToExchange(error) => ModelError::broken(&self.host, &*error),
         }

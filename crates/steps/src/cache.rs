@@ -31,7 +31,7 @@ pub(crate) fn is_for_all(cx: &StepCx<'_>, request: &ChatRequest) -> bool {
 
 /// The reply of an earlier run, or that of the model. A cache that cannot be used is told of in the program's log, and the
 /// model is asked.
-pub(crate) async fn reply(cx: &StepCx<'_>, key: &str, request: Prepared<'_>) -> Result<Reply, ModelError> {
+pub(crate) async fn reply(cx: &StepCx<'_>, key: &str, request: &Prepared<'_>) -> Result<Reply, ModelError> {
     let Some(Cache(cache)) = cx.optional() else { return request.send().await };
     // Without the run's seed: what another run asked at this place counts too.
     let name = request.fingerprint(&format!("{}!{key}", cx.address().key()));

@@ -64,16 +64,19 @@ impl<'m> Question<'m> {
     }
 
     /// Asks, as an effect of this key, and counts what that used.
-    pub(crate) async fn ask(self, cx: &StepCx<'_>, key: &str) -> Result<Reply, StepError> {
-        let Self { model, prepared, asked, for_all } = self;
-        let ask = || async move {
-            let reply = if for_all { crate::cache::reply(cx, key, prepared).await } else { prepared.send().await };
+    pub(crate) async fn ask(&self, cx: &StepCx<'_>, key: &str) -> Result<Reply, StepError> {
+        let ask = || async {
+            let reply = if self.for_all {
+                Box::pin(crate::cache::reply(cx, key, &self.prepared)).await
+            } else {
+                self.prepared.send().await
+            };
             reply.map_err(|error| {
                 cx.add_usage(Usage { tries: error.tries.into(), ..Usage::default() });
-                model_error(model, error)
+                model_error(self.model, error)
             })
         };
-        let reply = cx.call(key, asked, ask).await?;
+        let reply = cx.call(key, &self.asked, ask).await?;
         cx.add_usage(usage_of(&reply));
         Ok(reply)
     }

@@ -57,9 +57,16 @@ pub struct FlowEnd {
 
 /// An outcome with the digest of the request that it answers.
 #[derive(Serialize, Deserialize)]
-struct Answered<T> {
-    of: String,
+struct Answered<S, T> {
+    of: S,
     value: T,
+}
+
+/// Where an effect has its outcome.
+pub(super) struct EffectPlace<'a> {
+    /// None where the journal keeps nothing.
+    address: Option<String>,
+    asked: &'a Asked,
 }
 
 /// What was asked, as far as a journal compares it: a digest, where the journal outlives the run.
@@ -202,7 +209,7 @@ impl<'a> StepCx<'a> {
         format!("{:032x}", u128::from_be_bytes(*half))
     }
 
-    fn effect_key(&self, key: &str) -> String {
+    pub(super) fn effect_key(&self, key: &str) -> String {
         [self.key(), EFFECT, key].concat()
     }
 
@@ -308,16 +315,7 @@ impl<'a> StepCx<'a> {
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, StepError>> + Send,
     {
-        let address = self.first_use(key)?;
-        if !self.run.journal.keeps() {
-            return run().await;
-        }
-        if let Some(kept) = self.run.journal.effect(&address)? {
-            return serde_json::from_str(&kept).map_err(unreadable);
-        }
-        let outcome = run().await?;
-        self.keep_at(address, json(&outcome)?).await?;
-        Ok(outcome)
+        self.effect_of(key, &Asked(None), run).await
     }
 
     /// What the journal compares of a request. Asked of it before the call, so that nobody has to hold the request until its
@@ -335,34 +333,60 @@ impl<'a> StepCx<'a> {
     ///
     /// # Errors
     /// As [`StepCx::effect`].
-    pub async fn effect_of<T, F, Fut>(&self, key: &str, asked: Asked, run: F) -> Result<T, StepError>
+    pub async fn effect_of<T, F, Fut>(&self, key: &str, asked: &Asked, run: F) -> Result<T, StepError>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, StepError>> + Send,
     {
-        let Asked(Some(digest)) = asked else { return self.effect(key, run).await };
-        let address = self.first_use(key)?;
-        if let Some(kept) = self.run.journal.effect(&address)? {
-            let Answered { of, value } = serde_json::from_str(&kept).map_err(unreadable)?;
-            if of == digest {
-                return Ok(value);
-            }
+        let place = self.place_of(key, asked)?;
+        if let Some(kept) = self.kept_there(&place)? {
+            return Ok(kept);
         }
-        let value = run().await?;
-        let answered = serde_json::to_string(&Answered { of: digest, value: &value }).map_err(not_kept)?;
-        self.keep_at(address, answered).await?;
-        Ok(value)
+        let outcome = run().await?;
+        self.keep_there(place, &outcome).await?;
+        Ok(outcome)
     }
 
-    /// The address of an effect, which is used once in a visit.
-    pub(super) fn first_use(&self, key: &str) -> Result<String, StepError> {
+    /// Where an effect has its outcome.
+    pub(super) fn place_of<'q>(&self, key: &str, asked: &'q Asked) -> Result<EffectPlace<'q>, StepError> {
+        self.first_use(key)?;
+        Ok(EffectPlace { address: self.run.journal.keeps().then(|| self.effect_key(key)), asked })
+    }
+
+    /// What the journal holds there, where it answers the request that is made.
+    pub(super) fn kept_there<T: DeserializeOwned>(&self, place: &EffectPlace<'_>) -> Result<Option<T>, StepError> {
+        let Some(address) = &place.address else { return Ok(None) };
+        let Some(kept) = self.run.journal.effect(address)? else { return Ok(None) };
+        let Asked(Some(digest)) = place.asked else {
+            return serde_json::from_str(&kept).map(Some).map_err(unreadable);
+        };
+        let Answered::<String, T> { of, value } = serde_json::from_str(&kept).map_err(unreadable)?;
+        Ok((of == *digest).then_some(value))
+    }
+
+    /// Keeps an outcome before it is used.
+    pub(super) async fn keep_there<T: Serialize>(
+        &self,
+        place: EffectPlace<'_>,
+        outcome: &T,
+    ) -> Result<(), StepError> {
+        let EffectPlace { address: Some(address), asked } = place else { return Ok(()) };
+        let outcome = match asked {
+            Asked(Some(of)) => json(&Answered { of, value: outcome }),
+            Asked(None) => json(outcome),
+        };
+        self.keep_at(address, outcome?).await
+    }
+
+    /// Notes that an effect is used, which is once in a visit.
+    pub(super) fn first_use(&self, key: &str) -> Result<(), StepError> {
         let mut used = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
         if used.iter().any(|k| k == key) {
             return Err(StepError::new("engine.effect", format!("the effect key `{key}` was used twice")));
         }
         used.push(key.to_owned());
-        Ok(self.effect_key(key))
+        Ok(())
     }
 
     async fn keep_at(&self, address: String, outcome: String) -> Result<(), StepError> {

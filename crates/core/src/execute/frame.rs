@@ -114,12 +114,13 @@ fn given_so_far(flow: &Flow, state: &State) -> Ports {
 
 /// Walks a flow within its limits.
 async fn visit(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) -> Result<FlowEnd, StepError> {
-    if flow.limits.bounds_use() {
-        let bounded = Frame { meter: Meter::of(flow, frame.meter.as_ref()), ..frame.clone() };
-        let top = frame.address.step_name().is_none();
-        return within(flow, top, go(run, flow, state, &bounded)).await;
+    if !flow.limits.bounds_use() {
+        return go(run, flow, state, frame).await;
     }
-    go(run, flow, state, frame).await
+    let bounded = Frame { meter: Meter::of(flow, frame.meter.as_ref()), ..frame.clone() };
+    let top = frame.address.step_name().is_none();
+    // In room of its own: this future is part of every one that walks a flow, and few flows have limits.
+    Box::pin(within(flow, top, go(run, flow, state, &bounded))).await
 }
 
 async fn go(run: &Arc<Run>, flow: &Arc<Flow>, state: &mut State, frame: &Frame) -> Result<FlowEnd, StepError> {
@@ -193,13 +194,16 @@ async fn take_step<'f>(
     if tell {
         cx.run.tell(&Event::StepStarted { at: cx.place(), step_type: step.step_type });
     }
-    let done = async {
-        let Outcome { outputs, branch, note } = step_within(cx.home, run_step(cx, step, state)).await?;
+    let ended = match cx.home.limits.step_timeout {
+        None => run_step(cx, step, state).await,
+        Some(most) => Box::pin(step_within(most, run_step(cx, step, state))).await,
+    };
+    let taken = |Outcome { outputs, branch, note }: Outcome<Ports>| {
         let branch = branch.map_or(Cow::Borrowed("next"), Cow::Owned);
         let edge = if step.is_end() { None } else { Some(edge_of(step, &branch)?) };
         Ok((Taken { values: ordered(step, outputs)?, edge }, branch, note))
     };
-    match done.await {
+    match ended.and_then(taken) {
         Ok((taken, branch, note)) => {
             if tell {
                 let (at, step_type) = (cx.place(), step.step_type);
@@ -229,9 +233,14 @@ fn fill(all: &mut [Option<Value>], slots: &[usize], value: Value) {
 
 async fn run_step(cx: &StepCx<'_>, step: &FlowStep, state: &State) -> Result<Outcome<Ports>, StepError> {
     let inputs = gather(step, state)?;
-    if step.effect != Effect::Whole {
-        return caught(step.step.run(cx, inputs)).await;
+    match step.effect {
+        Effect::Whole => Box::pin(run_once(cx, step, inputs)).await,
+        _ => caught(step.step.run(cx, inputs)).await,
     }
+}
+
+/// Runs a step whose outcome is kept, or takes it from the journal.
+async fn run_once(cx: &StepCx<'_>, step: &FlowStep, inputs: Ports) -> Result<Outcome<Ports>, StepError> {
     if let Some(kept) = cx.kept("outcome")? {
         return restore(&kept);
     }

@@ -4,7 +4,7 @@
 //! the flow around it: whatever happens below a flow counts, finished items of an earlier process too.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -137,26 +137,25 @@ impl StepCx<'_> {
     ///
     /// # Errors
     /// `limit.calls`, `limit.tokens`; as [`StepCx::effect_of`].
-    pub async fn call<T, F, Fut>(&self, key: &str, asked: Asked, run: F) -> Result<T, StepError>
+    pub async fn call<T, F, Fut>(&self, key: &str, asked: &Asked, run: F) -> Result<T, StepError>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, StepError>> + Send,
     {
-        let Some(meter) = &self.frame.meter else { return self.effect_of(key, asked, run).await };
-        let is_new = AtomicBool::new(false);
-        let counted = || async {
-            is_new.store(true, Ordering::Relaxed);
-            meter.take_call()?;
-            let begun = Begun(Some(meter));
-            let answer = run().await?;
-            begun.answered();
-            Ok(answer)
-        };
-        let answer = self.effect_of(key, asked, counted).await?;
-        if !is_new.load(Ordering::Relaxed) {
-            meter.count_calls(1);
+        let meter = self.frame.meter.as_ref();
+        let place = self.place_of(key, asked)?;
+        if let Some(kept) = self.kept_there(&place)? {
+            if let Some(meter) = meter {
+                meter.count_calls(1);
+            }
+            return Ok(kept);
         }
+        meter.map_or(Ok(()), Meter::take_call)?;
+        let begun = Begun(meter);
+        let answer = run().await?;
+        begun.answered();
+        self.keep_there(place, &answer).await?;
         Ok(answer)
     }
 
@@ -207,10 +206,9 @@ pub(super) async fn within(
 
 /// Waits for a step, or for the time that its flow gives each step to be over.
 pub(super) async fn step_within<T>(
-    flow: &Flow,
+    most: Duration,
     step: impl Future<Output = Result<T, StepError>>,
 ) -> Result<T, StepError> {
-    let Some(most) = flow.limits.step_timeout else { return step.await };
     tokio::time::timeout(most, step).await.unwrap_or_else(|_| {
         let message = format!("the step was not done after {}", seconds(most));
         Err(StepError::new("step.timeout", message).help("raise `limits: { step_timeout: SECONDS }`"))

@@ -13,7 +13,7 @@ mod talk;
 mod tools;
 
 use std::any::{Any, TypeId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,9 +60,9 @@ pub struct RunOptions {
     pub lends: Vec<String>,
 }
 
-/// Things that steps share, one of each type: the models, the file access.
+/// Things that steps share, one of each type: the models, the file access. They are few, and asked for in each call.
 #[derive(Clone, Default)]
-pub struct Resources(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+pub struct Resources(Vec<(TypeId, Arc<dyn Any + Send + Sync>)>);
 
 impl Resources {
     /// None.
@@ -73,13 +73,16 @@ impl Resources {
     /// Adds one, in the place of an earlier one of its type.
     #[must_use]
     pub fn with<T: Send + Sync + 'static>(mut self, resource: Arc<T>) -> Self {
-        self.0.insert(TypeId::of::<T>(), resource);
+        let own = TypeId::of::<T>();
+        self.0.retain(|(of, _)| *of != own);
+        self.0.push((own, resource));
         self
     }
 
     /// The one of this type.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.0.get(&TypeId::of::<T>()).and_then(|r| r.downcast_ref())
+        let own = TypeId::of::<T>();
+        self.0.iter().find(|(of, _)| *of == own).and_then(|(_, resource)| resource.downcast_ref())
     }
 }
 

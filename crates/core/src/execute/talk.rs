@@ -82,7 +82,8 @@ impl StepCx<'_> {
     /// # Errors
     /// `run.waiting`, `run.interrupted`; `answer.unfit` where an answer is no answer; the journal's own.
     pub async fn ask(&self, key: &str, kind: QuestionKind) -> Result<Json, StepError> {
-        let address = self.first_use(key)?;
+        self.first_use(key)?;
+        let address = self.effect_key(key);
         if let Some(kept) = self.run.journal.effect(&address)? {
             return serde_json::from_str(&kept)
                 .map_err(|e| StepError::new("journal.record", format!("an answer cannot be read: {e}")));

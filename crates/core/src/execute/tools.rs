@@ -225,7 +225,7 @@ impl StepCx<'_> {
         }
         let call = || async { answer(self.begun_call(tool, key, arguments).await) };
         let asked = self.asked(&(&*tool.name, arguments))?;
-        let record = self.effect_of(key, asked, call).await?;
+        let record = self.effect_of(key, &asked, call).await?;
         if !tool.idempotent
             && let Some(settled) = self.run.journal.settled(true)
         {

@@ -59,7 +59,12 @@ fn good(head: &str) -> String {
 }
 
 fn model(http: &HttpClient, base_url: &str) -> BoundModel {
-    let config = json!({ "base_url": base_url, "model": "m", "retry": { "tries": 1 } });
+    model_within(http, base_url, 600.0)
+}
+
+/// A model that may take so many seconds.
+fn model_within(http: &HttpClient, base_url: &str, timeout: f64) -> BoundModel {
+    let config = json!({ "base_url": base_url, "model": "m", "timeout": timeout, "retry": { "tries": 1 } });
     let config: ModelConfig = serde_json::from_value(config).unwrap();
     let environment = Environment::default();
     Binder { environment: &environment, overrides: &[], http }.bind("writer", &config, false).unwrap()
@@ -136,6 +141,24 @@ async fn a_call_that_is_given_up_takes_its_connection_with_it() {
     let ok = ChatRequest { messages: vec![Message::user("ok")], ..asked() };
     assert_eq!(model.chat(&ok).await.unwrap().text, "VALID");
     assert_eq!(connections(&seen), [0, 1]);
+}
+
+/// An alarm is the connection's, and each exchange puts it off or forward.
+#[tokio::test]
+async fn each_exchange_has_its_own_time_on_a_connection_that_several_models_use() {
+    let (address, seen) = serve(|request| request.contains("\"ok\"").then(|| good(""))).await;
+    let http = HttpClient::with_proxies(Matcher::builder().build()).unwrap();
+    let at = format!("http://{address}/v1");
+    let (patient, quick) = (model(&http, &at), model_within(&http, &at, 0.5));
+    let ok = ChatRequest { messages: vec![Message::user("ok")], ..asked() };
+    patient.chat(&ok).await.unwrap();
+    let error = quick.chat(&asked()).await.unwrap_err();
+    assert_eq!((error.kind, error.status), (ModelErrorKind::Timeout, None), "{error}");
+    quick.chat(&ok).await.unwrap();
+    // Its time is over while nobody uses the connection.
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    quick.chat(&ok).await.unwrap();
+    assert_eq!(connections(&seen), [0, 0, 1, 1]);
 }
 
 #[tokio::test]

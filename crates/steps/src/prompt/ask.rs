@@ -44,15 +44,26 @@ impl Prompt {
     ) -> Result<Answer, StepError> {
         let (settings, identity) = (self.settings(cx)?, cx.identity("reply"));
         let mut request = ChatRequest { messages, settings, identity, ..ChatRequest::default() };
-        let Some(form) = self.form() else {
-            let question = Question::new(cx, model, &request)?;
-            drop(request);
-            let reply = self.call(cx, "reply", question).await?;
-            let logprobs = self.logprobs(model, &reply)?;
-            return Ok(Answer { outputs: self.weighed(&reply.text, logprobs), text: reply.text });
-        };
-        self.ask_for(form, &mut request);
-        let first = self.call(cx, "reply", Question::new(cx, model, &request)?).await?;
+        if let Some(form) = self.form() {
+            self.ask_for(form, &mut request);
+            // In room of its own: it holds more than the call, and is part of what waits for other prompts too.
+            return Box::pin(self.answer_in_form(cx, model, request, form)).await;
+        }
+        let question = Question::new(cx, model, &request)?;
+        drop(request);
+        let reply = self.call(cx, "reply", &question).await?;
+        let logprobs = self.logprobs(model, &reply)?;
+        Ok(Answer { outputs: self.weighed(&reply.text, logprobs), text: reply.text })
+    }
+
+    async fn answer_in_form(
+        &self,
+        cx: &StepCx<'_>,
+        model: &BoundModel,
+        mut request: ChatRequest,
+        form: &Form,
+    ) -> Result<Answer, StepError> {
+        let first = self.call(cx, "reply", &Question::new(cx, model, &request)?).await?;
         let first = written(&first).to_owned();
         let problems = match form.read(&first) {
             Ok(outputs) => return Ok(Answer { outputs: Some(outputs), text: first }),
@@ -66,7 +77,7 @@ impl Prompt {
         request.identity = cx.identity("repair");
         let failed = |error: StepError| error.detail("first", first.clone());
         let again = Question::new(cx, model, &request)?;
-        let again = self.call(cx, "repair", again).await.map_err(failed)?;
+        let again = self.call(cx, "repair", &again).await.map_err(failed)?;
         let text = written(&again).to_owned();
         let outputs = form.read(&text).map_err(|problems| failed(unfit(model, &problems, &text)))?;
         Ok(Answer { outputs: Some(outputs), text })
@@ -91,7 +102,7 @@ impl Prompt {
         }
     }
 
-    async fn call(&self, cx: &StepCx<'_>, key: &str, question: Question<'_>) -> Result<Reply, StepError> {
+    async fn call(&self, cx: &StepCx<'_>, key: &str, question: &Question<'_>) -> Result<Reply, StepError> {
         let model = question.model();
         let reply = question.ask(cx, key).await?;
         if reply.finish_reason == FinishReason::Length && !self.allow_truncated {
