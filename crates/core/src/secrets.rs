@@ -328,6 +328,11 @@ impl Journal for Veiled {
         self.journal.keep_effect(key, veiled.unwrap_or(outcome))
     }
 
+    fn keep_answer(&self, key: String, answer: String) -> Result<(), StepError> {
+        let veiled = if_changed(self.secrets.veiled(&answer));
+        self.journal.keep_answer(key, veiled.unwrap_or(answer))
+    }
+
     fn item(&self, map: &str, index: u64) -> Result<Option<ItemRecord>, StepError> {
         let Some(kept) = self.journal.item(map, index)? else { return Ok(None) };
         if self.secrets.is_empty() {
@@ -382,6 +387,46 @@ mod tests {
         );
         let shown = format!("{secrets:?}");
         assert!(shown.contains("longer") && !shown.contains("abcd"), "{shown}");
+    }
+
+    /// What is kept, and whether as an answer.
+    #[derive(Default)]
+    struct Noted(std::sync::Mutex<Vec<(String, bool)>>);
+
+    impl Journal for Noted {
+        fn effect(&self, _: &str) -> Result<Option<String>, StepError> {
+            Ok(None)
+        }
+
+        fn keep_effect(&self, _: String, outcome: String) -> Result<(), StepError> {
+            self.0.lock().unwrap().push((outcome, false));
+            Ok(())
+        }
+
+        fn keep_answer(&self, _: String, answer: String) -> Result<(), StepError> {
+            self.0.lock().unwrap().push((answer, true));
+            Ok(())
+        }
+
+        fn item(&self, _: &str, _: u64) -> Result<Option<ItemRecord>, StepError> {
+            Ok(None)
+        }
+
+        fn keep_item(&self, _: &str, _: &ItemRecord) -> Result<(), StepError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_answer_is_kept_as_one_without_the_secrets_in_it() {
+        let noted = Arc::new(Noted::default());
+        let secrets = Secrets::new([("key", "hunter2!")]);
+        let veiled = Veiled::new(Arc::<Noted>::clone(&noted), secrets.clone());
+        veiled.keep_answer("ask#1!input".to_owned(), "\"it is hunter2!\"".to_owned()).unwrap();
+        veiled.keep_effect("ask#1!reply".to_owned(), "\"yes\"".to_owned()).unwrap();
+        let answer = secrets.veiled("\"it is hunter2!\"").into_owned();
+        assert!(!answer.contains("hunter2!"));
+        assert_eq!(*noted.0.lock().unwrap(), [(answer, true), ("\"yes\"".to_owned(), false)]);
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub enum Kept {
 }
 
 /// Hands what a resume would use to `each`, as JSON, in the order in which it was written: the last outcome of each effect
-/// outside of finished items, and the last record of each finished item.
+/// outside of finished items, and the last record of each finished item. Whether a flow that was changed still makes the
+/// same requests cannot be known here. What the whole run remembers is left out.
 ///
 /// # Errors
 /// When a file cannot be read, is missing, of a newer format, or damaged other than at its end.
@@ -27,6 +28,7 @@ pub fn each_held(folder: &Path, mut each: impl FnMut(Kept, &str)) -> Result<(), 
     let mut broken = None;
     scan_places(&path, |record, place| {
         let (last, kept, text, large) = match &record {
+            Record::Effect { key, .. } if key.starts_with('!') => return,
             Record::Effect { key, outcome, large, .. } => {
                 (index.effects.get(*key).copied(), Kept::Effect, outcome, large)
             }

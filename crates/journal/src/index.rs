@@ -281,8 +281,10 @@ pub(crate) fn scan_places(
     let (mut whole, mut compacted) = (0, false);
     loop {
         bytes.clear();
-        let length = read_line(&mut reader, &mut bytes).map_err(JournalError::io(path, "read"))?;
-        if length == 0 {
+        let (length, ended) = read_line(&mut reader, &mut bytes).map_err(JournalError::io(path, "read"))?;
+        // What has no end yet is no line. A process that is writing it may have written more by now: reading on would be
+        // reading from the middle.
+        if !ended {
             return Ok((whole, compacted));
         }
         number += 1;
@@ -313,13 +315,14 @@ pub(crate) fn scan_places(
     }
 }
 
-/// Reads one line, of which no more than [`LONGEST_LINE`] is kept; gives all the bytes that it has.
-fn read_line(reader: &mut impl BufRead, into: &mut Vec<u8>) -> std::io::Result<u64> {
+/// Reads one line, of which no more than [`LONGEST_LINE`] is kept; gives all the bytes that it has, and whether it has its
+/// end.
+fn read_line(reader: &mut impl BufRead, into: &mut Vec<u8>) -> std::io::Result<(u64, bool)> {
     let mut length = 0;
     loop {
         let available = reader.fill_buf()?;
         if available.is_empty() {
-            return Ok(length);
+            return Ok((length, false));
         }
         let end = available.iter().position(|b| *b == b'\n');
         let take = end.map_or(available.len(), |at| at + 1);
@@ -328,7 +331,7 @@ fn read_line(reader: &mut impl BufRead, into: &mut Vec<u8>) -> std::io::Result<u
         reader.consume(take);
         length += take as u64;
         if end.is_some() {
-            return Ok(length);
+            return Ok((length, true));
         }
     }
 }

@@ -177,8 +177,9 @@ struct Connection {
     relay: Arc<Relay>,
     /// Wakes the relay.
     waker: Waker,
-    /// Goes off when the exchange takes too long. Put off from one exchange to the next, which costs nothing, where a timer
-    /// for each would be put into the list of all timers and taken out again under their lock.
+    /// Goes off when the exchange takes too long. It is put off from one exchange to the next, for which the runtime needs no
+    /// lock unless it has gone off meanwhile or is to go off earlier; a timer for each exchange is put into the list of all
+    /// timers and taken out again under their lock.
     alarm: Pin<Box<Sleep>>,
 }
 

@@ -34,6 +34,8 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-client-requ
 
 /// The connections of a process. Make one and give it to every model, so that they share the pool.
 ///
+/// A connection and its time limit belong to the runtime in which it was opened: a client is for one runtime.
+///
 /// Proxies come from the environment (`HTTPS_PROXY` and the like). Redirects are not followed, because they
 /// would carry the key and the prompt to an address that nobody wrote down.
 #[derive(Clone)]

@@ -95,6 +95,10 @@ pub fn usage_kept(outcome: &str) -> Option<Usage> {
         Noted(Used),
     }
 
+    // Rows of a store are lists, and numbers in a list could be taken for the fields of a note.
+    if !outcome.starts_with('{') {
+        return None;
+    }
     Some(match serde_json::from_str(outcome).ok()? {
         Kept::Answered { value } => usage_of(&value),
         Kept::Noted(Used { used }) => used,
@@ -126,4 +130,29 @@ pub(crate) fn model_error(model: &BoundModel, error: ModelError) -> StepError {
         step = step.detail("reply", body);
     }
     if fatal { step.fatal() } else { step }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_replies_and_notes_say_what_was_used() {
+        let reply = r#"{"of":"ab","value":{"text":"yes","finish_reason":"stop","usage":{"input_tokens":3,"output_tokens":1,
+            "cached_input_tokens":0,"reported":true},"tries":2,"cost":7,"served_by":null}}"#;
+        let used = Usage { calls: 1, tries: 2, input_tokens: 3, output_tokens: 1, ..Usage::default() };
+        assert_eq!(usage_kept(reply), Some(used.costing(Some(7))));
+        let note = serde_json::to_string(&Used { used }).unwrap();
+        assert_eq!(usage_kept(&note), Some(used));
+        for other in [
+            "[[1,2,3,4,5,6]]",
+            "[0.5,0.25]",
+            "null",
+            r#"{"of":"ab","value":{"status":200}}"#,
+            r#"{"used":[1,2,3,4,5,6]}"#,
+            r#"{"value":[1,2,3,4,5,6,7,8]}"#,
+        ] {
+            assert_eq!(usage_kept(other), None, "{other}");
+        }
+    }
 }

@@ -74,7 +74,7 @@ impl Step for Synthesize {
         let seed = if self.columns.needs_seed() { Some(table_input(&input, "seed_table")?) } else { None };
         let key = cx.rng("columns");
         let plan = self.columns.plan(seed.as_ref(), &key)?;
-        let table = plan.table(rows);
+        let table = plan.table(rows)?;
         for (column, times) in plan.fallbacks(rows)? {
             cx.count(&format!("{column} drawn from the whole column"), times);
         }

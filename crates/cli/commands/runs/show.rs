@@ -47,9 +47,11 @@ fn overview(found: &Found) -> Result<String, Stop> {
     for (name, answers) in &run.models {
         let _ = writeln!(text, "  model    {name}: {answers}");
     }
-    let usage = usage_of(found).map_err(stopped)?;
-    if usage.calls > 0 {
-        let _ = writeln!(text, "  used     {}", used_in_words(&usage));
+    // What cannot be told of the calls is no reason to tell nothing of the run.
+    let used = usage_of(found)
+        .map_or_else(|why| Some(format!("? ({why})")), |usage| (usage.calls > 0).then(|| used_in_words(&usage)));
+    if let Some(used) = used {
+        let _ = writeln!(text, "  used     {used}");
     }
     let visits = visits_of(found)?;
     let width = visits.iter().map(|visit| visit.name.chars().count()).max().unwrap_or(0);

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use crate::render::plural;
 use crate::report::cost_in_words;
 
-/// Calls, tokens and cost. Of a run without an end it is what a resume would begin with.
+/// Calls, tokens and cost. Of a run without an end it is what a resume would begin with, and where the flow was changed since,
+/// also the calls that a resume would make again.
 pub(super) fn usage_of(found: &Found) -> Result<Usage, JournalError> {
     let said = found.state.as_ref().and_then(|state| serde_json::from_value(state.usage.clone()).ok());
     said.map_or_else(|| usage_in_journal(found), Ok)

@@ -348,7 +348,7 @@ impl<'a> StepCx<'a> {
         Ok(outcome)
     }
 
-    /// Where an effect has its outcome.
+    /// Notes that an effect is used, and gives the place of its outcome.
     pub(super) fn place_of<'q>(&self, key: &str, asked: &'q Asked) -> Result<EffectPlace<'q>, StepError> {
         self.first_use(key)?;
         Ok(EffectPlace { address: self.run.journal.keeps().then(|| self.effect_key(key)), asked })

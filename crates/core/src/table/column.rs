@@ -146,6 +146,14 @@ impl ColumnBuilder {
         }
     }
 
+    /// How many bytes of text were pushed.
+    pub fn text_len(&self) -> usize {
+        match &self.builder {
+            Builder::Text(b) | Builder::Json(b) => b.values_slice().len(),
+            _ => 0,
+        }
+    }
+
     /// Whether nothing was pushed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

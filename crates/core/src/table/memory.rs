@@ -72,6 +72,10 @@ impl TableSource for MemoryTable {
     }
 }
 
+/// A batch ends with this many bytes of text too: rows of long texts would be hundreds of megabytes, and a text that
+/// grows from buffer to buffer takes fresh memory each time.
+const BATCH_TEXT: usize = 256 << 10;
+
 /// Collects rows of values into a [`MemoryTable`], a batch at a time.
 pub struct MemoryWriter {
     schema: SchemaRef,
@@ -95,7 +99,8 @@ impl MemoryWriter {
                 .push(value)
                 .map_err(|e| TableError { message: format!("column `{}`: {}", field.name(), e.message), ..e })?;
         }
-        if self.builders.first().is_some_and(|b| b.len() >= BATCH_ROWS) {
+        let text = || self.builders.iter().map(ColumnBuilder::text_len).sum::<usize>();
+        if self.builders.first().is_some_and(|b| b.len() >= BATCH_ROWS) || text() >= BATCH_TEXT {
             self.flush()?;
         }
         Ok(())
@@ -136,6 +141,19 @@ impl MemoryWriter {
 mod tests {
     use super::*;
     use crate::table::Table;
+
+    #[test]
+    fn long_texts_make_short_batches() {
+        let columns = [("text".to_owned(), Type::string())];
+        let text = Value::from("x".repeat(BATCH_TEXT / 4));
+        let table = MemoryTable::from_rows(&columns, (0..10).map(|_| vec![text.clone()])).unwrap();
+        assert_eq!(table.batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [4, 4, 2]);
+        let table = Table::new(table);
+        assert_eq!(
+            table.objects(3..9).unwrap().filter(|row| row.as_ref().unwrap().values()[0] == text).count(),
+            6
+        );
+    }
 
     #[test]
     fn any_range_reads_the_rows_of_that_range() {

@@ -86,14 +86,13 @@ impl Synthesis {
         Plan::new(&self.columns, seed, key)
     }
 
-    /// The table of this many rows: growable, read again at each scan. Short for [`Synthesis::plan`] and
-    /// [`Plan::table`].
+    /// The table of this many rows, which is growable. Short for [`Synthesis::plan`] and [`Plan::table`].
     ///
     /// # Errors
-    /// As [`Synthesis::plan`]. A scan ends with `synthesize.no_group` where a row's parents have no value that goes
+    /// As [`Synthesis::plan`] and [`Plan::table`]. A scan ends with `synthesize.no_group` where a row's parents have no value that goes
     /// with them, `synthesize.unique` where no new value is found, `synthesize.expression` and `synthesize.overflow`.
     pub fn table(&self, seed: Option<&Table>, rows: u64, key: &Key) -> Result<Table, TableError> {
-        Ok(self.plan(seed, key)?.table(rows))
+        self.plan(seed, key)?.table(rows)
     }
 
     /// How each column compares with the seed: categories by their shares, joint columns within their groups, mapped

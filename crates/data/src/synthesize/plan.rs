@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use flowrun_core::seed::Key;
-use flowrun_core::table::{BATCH_ROWS, Batches, Table, TableError, TableSource, field};
+use flowrun_core::table::{BATCH_ROWS, Batches, MemoryTable, Table, TableError, TableSource, field};
 use indexmap::IndexMap;
 
 use super::check::{order, reads};
@@ -16,6 +16,9 @@ use super::sampler::{Drawn, Rows, Sampler, code};
 use super::seed_columns::Seed;
 use super::spec::ColumnSpec;
 use crate::batch::{arrow, index};
+
+/// Tables of no more rows are held: a run reads its table several times, and invented names cost more than all the rest.
+const FEW: u64 = 4 * BATCH_ROWS as u64;
 
 /// What a synthesis comes to with a seed and a key.
 #[derive(Clone)]
@@ -56,10 +59,18 @@ impl Plan {
         Ok(Self(Arc::new(Recipe { schema, samplers, order, may_fall_back })))
     }
 
-    /// The table of this many rows: growable, made anew at each scan, nothing of it kept but the values of `unique`
-    /// columns.
-    pub fn table(&self, rows: u64) -> Table {
-        Table::new(Synthesized { recipe: Arc::clone(&self.0), rows })
+    /// The table of this many rows, which is growable. Few rows are made now, once, and held; many are made anew at each scan,
+    /// and nothing of them is kept but the values of `unique` columns.
+    ///
+    /// # Errors
+    /// Where the rows are few, as a scan of them.
+    pub fn table(&self, rows: u64) -> Result<Table, TableError> {
+        let mut source = Synthesized { recipe: Arc::clone(&self.0), rows, held: None };
+        if rows <= FEW {
+            let batches = source.scan(0..rows)?.collect::<Result<Vec<_>, _>>()?;
+            source.held = Some(MemoryTable::new(source.schema(), batches));
+        }
+        Ok(Table::new(source))
     }
 
     /// For how many of the first `rows` rows each joint column found no row of the seed that agrees, and drew from the
@@ -120,6 +131,8 @@ impl Recipe {
 struct Synthesized {
     recipe: Arc<Recipe>,
     rows: u64,
+    /// The first rows, where they were made already.
+    held: Option<MemoryTable>,
 }
 
 impl TableSource for Synthesized {
@@ -133,7 +146,12 @@ impl TableSource for Synthesized {
 
     fn scan(&self, rows: Range<u64>) -> Result<Batches, TableError> {
         let recipe = Arc::clone(&self.recipe);
-        Ok(Box::new(ranges(rows).map(move |range| recipe.batch(&range))))
+        let held = self.held.as_ref().and_then(MemoryTable::len).unwrap_or(0);
+        let further = ranges(rows.start.max(held)..rows.end).map(move |range| recipe.batch(&range));
+        match &self.held {
+            Some(made) => Ok(Box::new(made.scan(rows.start..rows.end.min(held))?.chain(further))),
+            None => Ok(Box::new(further)),
+        }
     }
 
     fn growable(&self) -> bool {

@@ -103,7 +103,7 @@ proptest! {
     fn a_row_depends_neither_on_the_count_nor_on_the_scan(start in 0_u64..9_000, length in 0_u64..60, seed_of in 0_u64..5) {
         let key = Key::new(seed_of, "s", "");
         let plan = all_kinds().plan(Some(&seed()), &key).unwrap();
-        let apart = rows(&plan.table(3), start..start + length);
+        let apart = rows(&plan.table(3).unwrap(), start..start + length);
         let whole = all_kinds().table(Some(&seed()), 10_000, &key).unwrap();
         let range = crate::batch::index(start)..crate::batch::index(start + length);
         prop_assert_eq!(&apart, &rows(&whole, 0..start + length)[range]);
@@ -122,7 +122,7 @@ fn a_column_keeps_its_values_when_others_come_and_go() {
 fn the_guides_columns_resemble_their_seed() {
     let synthesis = guide();
     let plan = synthesis.plan(Some(&seed()), &key()).unwrap();
-    let table = plan.table(20_000);
+    let table = plan.table(20_000).unwrap();
     let names: Vec<_> = table.columns().into_iter().map(|(n, t)| format!("{n}: {t}")).collect();
     assert_eq!(
         names,
@@ -217,7 +217,7 @@ fn several_parents_and_other_names_are_followed() {
     columns["land"]["sample"] = "joint".into();
     columns["land"].as_object_mut().unwrap().remove("by_frequency");
     let plan = synthesis(columns).plan(Some(&seed()), &key()).unwrap();
-    let table = plan.table(2_000);
+    let table = plan.table(2_000).unwrap();
     let strays = table
         .objects(0..2_000)
         .unwrap()
