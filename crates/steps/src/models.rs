@@ -2,7 +2,7 @@
 
 use flowrun_core::error::StepError;
 use flowrun_core::events::Usage;
-use flowrun_core::execute::{Asked, StepCx, Used};
+use flowrun_core::execute::{Asked, StepCx};
 use flowrun_llm::{BoundModel, ChatRequest, Compared, ModelError, Prepared, Reply};
 use serde::Deserialize;
 
@@ -92,7 +92,8 @@ pub fn usage_kept(outcome: &str) -> Option<Usage> {
     #[serde(untagged)]
     enum Kept {
         Answered { value: Reply },
-        Noted(Used),
+        // By name alone: serde would take a list for the fields, too.
+        Noted { used: serde_json::Map<String, serde_json::Value> },
     }
 
     // Rows of a store are lists, and numbers in a list could be taken for the fields of a note.
@@ -101,7 +102,7 @@ pub fn usage_kept(outcome: &str) -> Option<Usage> {
     }
     Some(match serde_json::from_str(outcome).ok()? {
         Kept::Answered { value } => usage_of(&value),
-        Kept::Noted(Used { used }) => used,
+        Kept::Noted { used } => serde_json::from_value(used.into()).ok()?,
     })
 }
 
@@ -134,6 +135,8 @@ pub(crate) fn model_error(model: &BoundModel, error: ModelError) -> StepError {
 
 #[cfg(test)]
 mod tests {
+    use flowrun_core::execute::Used;
+
     use super::*;
 
     #[test]

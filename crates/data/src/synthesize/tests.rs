@@ -208,11 +208,14 @@ fn several_parents_and_other_names_are_followed() {
             "by_frequency": true,
         },
     });
-    let table = synthesis(columns.clone()).table(Some(&seed()), 2_000, &key()).unwrap();
-    // No organization of the seed is in region NA.
-    let error = table.scan_all().unwrap().find_map(Result::err).unwrap();
-    assert_eq!(error.code, "synthesize.no_group");
-    assert!(error.message.ends_with("goes with area `NA`, kind `organization`"), "{}", error.message);
+    // No organization of the seed is in region NA. Few rows are made at once, many when they are read.
+    let made = |rows| synthesis(columns.clone()).table(Some(&seed()), rows, &key());
+    let at_once = made(2_000).unwrap_err();
+    let when_read = made(20_000).unwrap().scan_all().unwrap().find_map(Result::err).unwrap();
+    for error in [at_once, when_read] {
+        assert_eq!(error.code, "synthesize.no_group");
+        assert!(error.message.ends_with("goes with area `NA`, kind `organization`"), "{}", error.message);
+    }
     let mut columns = columns;
     columns["land"]["sample"] = "joint".into();
     columns["land"].as_object_mut().unwrap().remove("by_frequency");
