@@ -1,9 +1,9 @@
 //! What runs cost.
 
-use flowrun_mock_llm::Plan;
+use flowrun_mock_llm::{Plan, Rule};
 use serde_json::{Value, json};
 
-use super::{ASK, kill, slow, started};
+use super::{ASK, kill, run_folder, slow, started};
 use crate::support::{Mock, Sandbox};
 
 /// `ASK` with a price, in dollars for a million tokens.
@@ -177,4 +177,26 @@ fn vectors_have_their_price_also_after_a_kill() {
     assert!(resumed["cost"].as_f64() > killed["cost"].as_f64() && killed["cost"].as_f64() > Some(0.0), "{killed}");
     // Three items ran when it was killed.
     assert!(mock.counters().completed - 2 * asked <= 3);
+}
+
+#[test]
+fn what_cannot_be_counted_is_no_number_and_says_why() {
+    // Long enough for a file of its own.
+    let long =
+        Rule { when: String::new(), reply: "word ".repeat(60_000), finish_reason: "stop".to_owned(), tool: None };
+    let mock = Mock::start(Plan { rules: vec![long], ..slow(20.0) });
+    let sandbox = Sandbox::new().models(&mock);
+    sandbox.write("flow.yaml", priced(PRICE));
+    kill(started(&sandbox, &["flow.yaml"], 12));
+    assert!(listed(&sandbox)["cost"].as_f64() > Some(0.0));
+    std::fs::remove_dir_all(run_folder(&sandbox).join("values")).unwrap();
+    let told_of = listed(&sandbox);
+    assert_eq!((&told_of["usage"], &told_of["cost"]), (&Value::Null, &Value::Null));
+    assert!(told_of["problem"].as_str().unwrap().contains("is missing from the run's folder"), "{told_of}");
+    assert!(sandbox.must_run(["runs"]).stdout.contains(" ? "));
+    let shown = sandbox.must_run(["show"]).stdout;
+    assert!(
+        shown.contains("  used     ? (`") && shown.contains("is missing") && shown.contains("to go on: "),
+        "{shown}"
+    );
 }

@@ -247,14 +247,16 @@ fn described(found: &Found) -> Value {
         let rejected: u64 = rows.maps.values().map(|map| map.rejected).sum();
         json!({"asked": asked, "done": done, "failed": failed, "rejected": rejected})
     });
-    let usage = usage_of(found).ok();
+    let usage = usage_of(found);
+    let problem = counted.err().or_else(|| usage.as_ref().err().map(ToString::to_string));
+    let usage = usage.ok();
     json!({
         "run": found.id,
         "flow": found.run.as_ref().ok().map(|run| &run.flow.name),
         "file": found.run.as_ref().ok().map(|run| &run.flow.file),
         "seed": found.run.as_ref().ok().map(|run| run.seed),
         "status": found.status,
-        "problem": counted.err(),
+        "problem": problem,
         "items": items,
         "seconds_ago": found.age.as_secs(),
         "usage": usage,

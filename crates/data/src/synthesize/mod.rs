@@ -89,8 +89,8 @@ impl Synthesis {
     /// The table of this many rows, which is growable. Short for [`Synthesis::plan`] and [`Plan::table`].
     ///
     /// # Errors
-    /// As [`Synthesis::plan`] and [`Plan::table`]. A scan ends with `synthesize.no_group` where a row's parents have no value that goes
-    /// with them, `synthesize.unique` where no new value is found, `synthesize.expression` and `synthesize.overflow`.
+    /// As [`Synthesis::plan`] and [`Plan::table`]. A scan ends with `synthesize.no_group` where a row's parents have no
+    /// value that goes with them, `synthesize.unique` where no new value is found, `synthesize.expression` and `synthesize.overflow`.
     pub fn table(&self, seed: Option<&Table>, rows: u64, key: &Key) -> Result<Table, TableError> {
         self.plan(seed, key)?.table(rows)
     }
